@@ -19,7 +19,7 @@ MAX_PAGE = 200
 def index() -> Response:
     limit = _number("limit", 50)
     before = _number("before", None)
-    found = services().conversations.list(asking(), limit=max(1, min(int(limit), MAX_PAGE)), before=before)
+    found = services().conversations.recent(asking(), limit=max(1, min(int(limit), MAX_PAGE)), before=before)
     return jsonify(conversations=found)
 
 

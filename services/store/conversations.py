@@ -22,7 +22,7 @@ class Conversations:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def list(self, user_id: str | None, *, limit: int = PAGE, before: float | None = None) -> list[dict[str, object]]:
+    def recent(self, user_id: str | None, *, limit: int = PAGE, before: float | None = None) -> list[dict[str, object]]:
         """Conversations by last change, newest first; `before` is the `updatedAt` (seconds) of the last page's end."""
         wanted = select(Conversation).where(Conversation.user_id == user_id)
         if before is not None:
