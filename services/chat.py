@@ -86,7 +86,7 @@ class ChatService:
             return None
         if after.attempt > turn.attempt:
             raise InvalidRequest("is from an attempt that has not begun", field="Last-Event-ID")
-        return self._streams.follow(turn.id, after, running)
+        return self._streams.follow(turn.id, max(after, BEGINNING), running)
 
     def stop(self, turn: Turn) -> None:
         """End a turn wherever it runs. What has been written so far is kept."""
