@@ -183,7 +183,7 @@ class ChatService:
 
         def prepare(cancellation: Cancellation) -> Work:
             def work(answer: Answer) -> Ended:
-                for delta in self._llm.stream(request, cancellation):
+                for delta in self._llm.stream(request, cancellation, answer.trail):
                     answer.take(delta)
                 answer.finish()
                 return "completed", answer.completed(answer.finish_reason)
