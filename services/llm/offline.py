@@ -12,7 +12,10 @@ from services.llm.deltas import Content, LLMRequest
 
 Desk = Callable[[LLMRequest], Iterator[str] | None]
 
-KEYS = "`GROQ_API_KEY`, or `OPENAI_API_KEY`, or `AZURE_OPENAI_API_KEY` with `AZURE_OPENAI_ENDPOINT` and `AZURE_OPENAI_DEPLOYMENT`"
+KEYS = (
+    "`GROQ_API_KEY`, or `OPENAI_API_KEY`, or `AZURE_OPENAI_API_KEY` with `AZURE_OPENAI_ENDPOINT` and "
+    "`AZURE_OPENAI_DEPLOYMENT`, or `OPENAI_BASE_URL` of a local server"
+)
 _PIECE = re.compile(r"(?:\s*\S+){1,4}\s*|\s+")  # four words: small enough to be seen arriving, large enough not to be a frame a word
 _PIECES_A_TURN = 32  # pieces between two looks at the hub: about 1 ms of work
 _MOST_TERMS = 3
@@ -61,7 +64,7 @@ def _notice(request: LLMRequest) -> str:
     failed = request.extra.get("providers_failed")
     if failed:
         names = "" if failed is True else f" ({', '.join(map(str, failed))})"
-        return f"> The model providers did not answer{names}. This answer is from the built-in desk; no model wrote it. Ask again later for a model's."
+        return f"> The model providers did not answer{names}. This answer is from the built-in desk; no model wrote it."
     if request.provider == OfflineProvider.name:
         return "> You chose the built-in desk: it computes and looks up, and no model wrote this answer."
     return f"> No model is configured, so this answer is from the built-in desk. To add one, set {KEYS}; then restart."
