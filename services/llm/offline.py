@@ -17,7 +17,7 @@ KEYS = (
     "`AZURE_OPENAI_DEPLOYMENT`, or `OPENAI_BASE_URL` of a local server"
 )
 _PIECE = re.compile(r"(?:\s*\S+){1,4}\s*|\s+")  # four words: small enough to be seen arriving, large enough not to be a frame a word
-_PIECES_A_TURN = 32  # pieces between two looks at the hub: about 1 ms of work
+_PIECES_A_TURN = 32  # pieces between two looks at the event loop, so that a long report lets other streams go on
 _MOST_TERMS = 3
 
 EXAMPLES = ("What is *{}*?", "Explain *{}* with an example.", "What do people get wrong about *{}*?")
