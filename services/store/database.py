@@ -49,9 +49,9 @@ class Database:
         """`work(session)` in a transaction; committed when it returns, rolled back when it raises."""
         return self._pool.apply(_transaction, (self._writing, work))
 
-    def commit(self, work: Callable[[Session], T]) -> T:
-        """As `write`, on the thread kept for the log's group commits, so that nothing queues before them."""
-        return self._writer.apply(_transaction, (self._writing, work))
+    def commit(self, work: Callable[[Connection], T]) -> T:
+        """As `write`, below the ORM, on the thread kept for the log's group commits: nothing queues before them."""
+        return self._writer.apply(_plain_transaction, (self._writing, work))
 
     def ping(self) -> None:
         """Raise what the driver raises when the database cannot be reached."""
@@ -88,6 +88,11 @@ def _begin_sqlite(connection: Connection) -> None:
 def _transaction(engine: Engine, work: Callable[[Session], T]) -> T:
     with Session(engine, expire_on_commit=False) as session, session.begin():
         return work(session)
+
+
+def _plain_transaction(engine: Engine, work: Callable[[Connection], T]) -> T:
+    with engine.begin() as connection:
+        return work(connection)
 
 
 def upgrade(url: str) -> None:
