@@ -61,12 +61,12 @@ class OfflineProvider:
 
 def _notice(request: LLMRequest) -> str:
     """Why no model wrote this. Always true: nobody is told to add a key that is there."""
+    if request.provider == OfflineProvider.name:
+        return "> You chose the built-in desk: it computes and looks up, and no model wrote this answer."
     failed = request.extra.get("providers_failed")
     if failed:
         names = "" if failed is True else f" ({', '.join(map(str, failed))})"
         return f"> The model providers did not answer{names}. This answer is from the built-in desk; no model wrote it."
-    if request.provider == OfflineProvider.name:
-        return "> You chose the built-in desk: it computes and looks up, and no model wrote this answer."
     return f"> No model is configured, so this answer is from the built-in desk. To add one, set {KEYS}; then restart."
 
 

@@ -40,9 +40,10 @@ def test_when_providers_failed_it_does_not_say_that_a_key_is_missing(failed, sho
 
 
 def test_when_it_was_chosen_it_does_not_say_that_a_key_is_missing():
-    first = answer("What is beta?", provider="offline").split("\n")[0]
-    assert "You chose the built-in desk" in first
-    assert "KEY" not in first
+    for extra in ({}, {"providers_failed": ("groq",)}):
+        first = answer("What is beta?", provider="offline", extra=extra).split("\n")[0]
+        assert "You chose the built-in desk" in first
+        assert "KEY" not in first and "groq" not in first
 
 
 def test_a_term_is_explained_and_nothing_is_excused():
