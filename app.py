@@ -13,6 +13,8 @@ from flask import Flask
 from blueprints import chat, conversations, edge, ops
 from services.chat import ChatService
 from services.housekeeping import Housekeeping, forever
+from services.llm.config import load as llm_settings
+from services.llm.offline import OfflineProvider
 from services.llm.service import LLMService
 from services.secret import secret_key
 from services.settings import Settings
@@ -80,7 +82,7 @@ def build_services(settings: Settings, llm: LLMService | None = None) -> Service
     segments = SegmentStore(database)
     streams = Streams(segments, flush_ms=settings.stream_flush_ms, heartbeat_s=settings.stream_heartbeat_s,
                       retry_ms=settings.stream_retry_ms, follow_ms=settings.follow_interval_ms)
-    llm = llm or LLMService.from_environ(settings.environ)
+    llm = llm or LLMService(llm_settings(settings.environ), OfflineProvider())
     chat_service = ChatService(settings, database, worker, streams, segments, llm)
     housekeeping = Housekeeping(settings, database, worker, chat_service)
     loops = [forever(chat_service.writer.run, 1.0), forever(streams.run_follower, 1.0), *housekeeping.start()]

@@ -1,10 +1,10 @@
 """An answer as it is written: an LLM stream's deltas in, events on the turn's log out, and what history keeps of it."""
 
 import time
-from dataclasses import asdict
 
-from services.events import BlockClosed, ChatCompleted, ChatFailed, Event, ProviderSwitched, TokenArrived
-from services.llm.deltas import Attempt, Began, Content, Delta, Finished, Reasoning, Switched, Usage
+from services.events import BlockClosed, ChatCompleted, ChatFailed, Event, ProviderSwitched, TokenArrived, wire
+from services.llm.deltas import Began, Content, Delta, Finished, Reasoning, Switched
+from services.llm.trail import Trail
 from services.render import Block, BlockRenderer
 from services.streams.log import TurnLog
 
@@ -25,8 +25,7 @@ class Answer:
         self.provider: str | None = None
         self.model: str | None = None
         self.finish_reason = "stop"
-        self.usage: tuple[Usage, ...] = ()
-        self.attempts: tuple[Attempt, ...] = ()
+        self.trail = Trail()  # filled by the LLM service, also for an answer that is stopped or fails
         self.switches: list[dict[str, object]] = []
 
     @property
@@ -56,7 +55,6 @@ class Answer:
             self._switched(delta)
         elif type(delta) is Finished:
             self.provider, self.model, self.finish_reason = delta.provider, delta.model, delta.reason
-            self.usage, self.attempts = delta.usage, delta.attempts
 
     def _content(self, text: str) -> None:
         if self._metadata is not None:
@@ -134,23 +132,23 @@ class Answer:
             "ttftMs": round((self._first - self._started) * 1000) if self._first is not None else None,
             "durationMs": round((now - self._started) * 1000),
             "tokensPerSecond": round(self.completion_tokens / writing, 1) if writing > 0.001 else None,
-            "attempts": [asdict(attempt) for attempt in self.attempts],
+            "attempts": [wire(attempt) for attempt in self.trail.attempts],
         }
 
     @property
     def completion_tokens(self) -> int:
         """As the provider counted them, else the pieces that came."""
-        counted = sum(usage.completion_tokens for usage in self.usage if not usage.wasted)
+        counted = sum(usage.completion_tokens for usage in self.trail.usage if not usage.wasted)
         return counted or self._tokens
 
     def usage_summary(self) -> dict[str, object]:
         """All tokens spent on this answer, wasted ones too, with their cost where every price is known."""
-        costs = [usage.cost for usage in self.usage]
+        costs = [usage.cost for usage in self.trail.usage]
         return {
-            "promptTokens": sum(usage.prompt_tokens for usage in self.usage),
-            "completionTokens": sum(usage.completion_tokens for usage in self.usage),
-            "wastedTokens": sum(usage.prompt_tokens + usage.completion_tokens for usage in self.usage if usage.wasted),
-            "estimated": any(usage.estimated for usage in self.usage),
+            "promptTokens": sum(usage.prompt_tokens for usage in self.trail.usage),
+            "completionTokens": sum(usage.completion_tokens for usage in self.trail.usage),
+            "wastedTokens": sum(usage.prompt_tokens + usage.completion_tokens for usage in self.trail.usage if usage.wasted),
+            "estimated": any(usage.estimated for usage in self.trail.usage),
             "cost": round(sum(costs), 6) if costs and None not in costs else None,
-            "byAttempt": [asdict(usage) for usage in self.usage],
+            "byAttempt": [wire(usage) for usage in self.trail.usage],
         }

@@ -86,7 +86,7 @@ class ChatService:
             return None
         if after.attempt > turn.attempt:
             raise InvalidRequest("is from an attempt that has not begun", field="Last-Event-ID")
-        return self._streams.follow(turn.id, after, running)
+        return self._streams.follow(turn.id, max(after, BEGINNING), running)
 
     def stop(self, turn: Turn) -> None:
         """End a turn wherever it runs. What has been written so far is kept."""
@@ -183,7 +183,7 @@ class ChatService:
 
         def prepare(cancellation: Cancellation) -> Work:
             def work(answer: Answer) -> Ended:
-                for delta in self._llm.stream(request, cancellation):
+                for delta in self._llm.stream(request, cancellation, answer.trail):
                     answer.take(delta)
                 answer.finish()
                 return "completed", answer.completed(answer.finish_reason)
@@ -204,12 +204,12 @@ class ChatService:
     def _end(self, turn: Turn, turn_log: TurnLog, answer: Answer, status: str, event: Event) -> None:
         columns = answer.columns(event)
         try:
-            won = self.writer.finish(turn_log, turn_log.next_frame(event), lambda session: turns.end(session, turn, status, columns))
+            won = self.writer.finish(turn_log, turn_log.next_frame(event), lambda connection: turns.end(connection, turn, status, columns))
         except Exception:
             log.exception("an answer cannot be stored", extra={"turn": turn.id})
             event = ChatFailed(code="internal", message="The answer could not be stored.", retryable=True, partial=False)
             columns = {"status": "error", "made": {"error": {"code": event.code, "message": event.message}}}
-            won = self.writer.finish(turn_log, turn_log.next_frame(event), lambda session: turns.end(session, turn, "failed", columns))
+            won = self.writer.finish(turn_log, turn_log.next_frame(event), lambda connection: turns.end(connection, turn, "failed", columns))
         log.info("turn %s", status if won else "lost", extra={"turn": turn.id, "user": turn.user_id})
 
     def _cancel(self, turn_id: str, reason: str) -> bool:

@@ -126,10 +126,15 @@ def _camel(name: str) -> str:
 _KEYS: dict[type, list[tuple[str, str]]] = {}
 
 
-def data(event: Event) -> dict[str, object]:
-    """The JSON object of an event, `type` first."""
-    kind = type(event)
+def wire(value: object) -> dict[str, object]:
+    """A dataclass as a JSON object: camelCase names, fields that are None left out."""
+    kind = type(value)
     if kind not in _KEYS:
         _KEYS[kind] = [(item.name, _camel(item.name)) for item in fields(kind)]
-    pairs = ((key, getattr(event, name)) for name, key in _KEYS[kind])
-    return {"type": kind.name} | {key: value for key, value in pairs if value is not None}
+    pairs = ((key, getattr(value, name)) for name, key in _KEYS[kind])
+    return {key: found for key, found in pairs if found is not None}
+
+
+def data(event: Event) -> dict[str, object]:
+    """The JSON object of an event, `type` first."""
+    return {"type": event.name} | wire(event)

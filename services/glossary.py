@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from math import sqrt
 from pathlib import Path
 
 LANGUAGES = {"de": "German", "fr": "French", "es": "Spanish"}
@@ -20,7 +21,7 @@ ASKING = """
     define definition explain explained explanation mean meaning term formula example calculate calculated calculation compute computed
     work works people get wrong common mistake difference between compare vs versus simple word use used
     was ist sind bedeutet heißt der die das ein eine einen und von zwischen dem den mir bitte erkläre erklären unterschied formel beispiel wie
-    man berechnet berechne wird was
+    man berechnet berechne wird
     qu que quoi est ce c le la les l un une des du de d et entre signifie définition définis expliquer explique expliquez moi différence formule
     exemple comment calcule on calculer s il vous te plaît plait
     qué es son el los las una del y entre significa definición define explica explicar explícame diferencia fórmula ejemplo cómo se calcula
@@ -37,7 +38,7 @@ VOICES = {
 
 STARTERS = ("compound-interest", "diversification", "volatility")  # suggested when a question resembles nothing
 _NEAR_WORDS = 64  # a suggestion needs no more of a long question
-_ALIKE = 0.5  # Dice coefficient of trigrams from which two words count as alike: "volatilty" and "volatility" have 0.84
+_ALIKE = 0.5  # Dice coefficient of trigrams from which two words count as alike: "volatilty" and "volatility" have 0.74
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +84,12 @@ def asks_for_more(question: str) -> bool:
 
 def nearest(question: str, count: int = 3) -> list[Term]:
     """Exactly `count` terms whose names look most like words of the question, best first; starters where too few do."""
+    telling = [word for word in dict.fromkeys(_words(question)) if _telling(word)]
     scores: Counter[str] = Counter()
-    for word in list(dict.fromkeys(_words(question)))[:_NEAR_WORDS]:
-        for term_id, score in _alike(word).items():
-            scores[term_id] += score
-    ids = dict.fromkeys([term_id for term_id, _ in scores.most_common(count)] + list(STARTERS))
-    return [terms()[term_id] for term_id in list(ids)[:count]]
+    for word in telling[:_NEAR_WORDS]:
+        scores.update(_alike(word))
+    best = [term_id for term_id in sorted(terms(), key=scores.__getitem__, reverse=True) if scores[term_id]]
+    return [terms()[term_id] for term_id in list(dict.fromkeys([*best, *STARTERS]))[:count]]
 
 
 def render(term: Term, voice: str | None = None) -> str:
@@ -163,15 +164,25 @@ def _singular(word: str) -> str:
 
 def _alike(word: str) -> Mapping[str, float]:
     """Terms with a word in a name that looks like this one, each with how much. "Ratio" is in many names and says little."""
+    scores: dict[str, float] = {}
+    for other, likeness in _spellings(word):
+        owners = _owners()[other]
+        for term_id in owners:
+            scores[term_id] = max(likeness / sqrt(len(owners)), scores.get(term_id, 0.0))
+    return scores
+
+
+def _spellings(word: str) -> Iterator[tuple[str, float]]:
+    """The words of names this one may be a slip for, with their likeness; only itself where it is one of them."""
+    if word in _owners():
+        yield word, 1.0
+        return
     mine = _trigrams(word)
     shared = Counter(other for trigram in mine for other in _by_trigram().get(trigram, ()))
-    scores: dict[str, float] = {}
     for other, count in shared.items():
-        alike, owners = 2 * count / (len(mine) + len(_trigrams(other))), _owners()[other]
-        if alike >= _ALIKE:
-            for term_id in owners:
-                scores[term_id] = max(alike / len(owners), scores.get(term_id, 0.0))
-    return scores
+        likeness = 2 * count / (len(mine) + len(_trigrams(other)))
+        if likeness >= _ALIKE:
+            yield other, likeness
 
 
 @cache
@@ -180,7 +191,7 @@ def _owners() -> Mapping[str, frozenset[str]]:
     owners: dict[str, set[str]] = {}
     for name, term_id in _by_words().items():
         for word in name:
-            if len(word) > 3 and word not in _asking():
+            if _telling(word):
                 owners.setdefault(word, set()).add(term_id)
     return {word: frozenset(ids) for word, ids in owners.items()}
 
@@ -192,6 +203,11 @@ def _by_trigram() -> Mapping[str, frozenset[str]]:
         for trigram in _trigrams(word):
             index.setdefault(trigram, set()).add(word)
     return {trigram: frozenset(words) for trigram, words in index.items()}
+
+
+def _telling(word: str) -> bool:
+    """Whether a word can hint at a term; short ones look like too many others."""
+    return len(word) > 3 and word not in _asking()
 
 
 def _trigrams(word: str) -> frozenset[str]:

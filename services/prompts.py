@@ -61,7 +61,8 @@ def messages(
     left_out = len(turns) - len(kept)
     if left_out:
         # Not a message of its own: some servers' chat templates refuse a second system message.
-        system += f"\n\n(For length, the {left_out} oldest turn{'s' if left_out > 1 else ''} of this conversation were left out.)"
+        what = "oldest turn of this conversation was" if left_out == 1 else f"{left_out} oldest turns of this conversation were"
+        system += f"\n\n(For length, the {what} left out.)"
     history = [message for turn in kept for message in turn]
     return [{"role": "system", "content": system}, *history, {"role": "user", "content": question}]
 

@@ -15,7 +15,7 @@ HEARTBEAT = b":\n\n"
 
 
 class EventId(NamedTuple):
-    """`<attempt>-<seq>`, ordered as a pair; (1, 0) is before the first event. A valid Redis stream id as well."""
+    """`<attempt>-<seq>`, ordered as a pair. A valid Redis stream id as well."""
 
     attempt: int
     seq: int
@@ -24,7 +24,7 @@ class EventId(NamedTuple):
         return f"{self.attempt}-{self.seq}"
 
 
-BEGINNING = EventId(0, 0)
+BEGINNING = EventId(1, 0)
 _EVENT_ID = re.compile(r"(\d{1,9})-(\d{1,12})", re.ASCII)
 
 

@@ -12,9 +12,12 @@ from services.llm.deltas import Content, LLMRequest
 
 Desk = Callable[[LLMRequest], Iterator[str] | None]
 
-KEYS = "`GROQ_API_KEY`, or `OPENAI_API_KEY`, or `AZURE_OPENAI_API_KEY` with `AZURE_OPENAI_ENDPOINT` and `AZURE_OPENAI_DEPLOYMENT`"
+KEYS = (
+    "`GROQ_API_KEY`, or `OPENAI_API_KEY`, or `AZURE_OPENAI_API_KEY` with `AZURE_OPENAI_ENDPOINT` and "
+    "`AZURE_OPENAI_DEPLOYMENT`, or `OPENAI_BASE_URL` of a local server"
+)
 _PIECE = re.compile(r"(?:\s*\S+){1,4}\s*|\s+")  # four words: small enough to be seen arriving, large enough not to be a frame a word
-_PIECES_A_TURN = 32  # pieces between two looks at the hub: about 1 ms of work
+_PIECES_A_TURN = 32  # pieces between two looks at the event loop, so that a long report lets other streams go on
 _MOST_TERMS = 3
 
 EXAMPLES = ("What is *{}*?", "Explain *{}* with an example.", "What do people get wrong about *{}*?")
@@ -58,12 +61,12 @@ class OfflineProvider:
 
 def _notice(request: LLMRequest) -> str:
     """Why no model wrote this. Always true: nobody is told to add a key that is there."""
+    if request.provider == OfflineProvider.name:
+        return "> You chose the built-in desk: it computes and looks up, and no model wrote this answer."
     failed = request.extra.get("providers_failed")
     if failed:
         names = "" if failed is True else f" ({', '.join(map(str, failed))})"
-        return f"> The model providers did not answer{names}. This answer is from the built-in desk; no model wrote it. Ask again later for a model's."
-    if request.provider == OfflineProvider.name:
-        return "> You chose the built-in desk: it computes and looks up, and no model wrote this answer."
+        return f"> The model providers did not answer{names}. This answer is from the built-in desk; no model wrote it."
     return f"> No model is configured, so this answer is from the built-in desk. To add one, set {KEYS}; then restart."
 
 

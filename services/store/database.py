@@ -43,15 +43,15 @@ class Database:
 
     def read(self, work: Callable[[Session], T]) -> T:
         """`work(session)` in a transaction that writes nothing."""
-        return self._pool.apply(_transaction, (self.engine, work))
+        return _apply(self._pool, _transaction, self.engine, work)
 
     def write(self, work: Callable[[Session], T]) -> T:
         """`work(session)` in a transaction; committed when it returns, rolled back when it raises."""
-        return self._pool.apply(_transaction, (self._writing, work))
+        return _apply(self._pool, _transaction, self._writing, work)
 
-    def commit(self, work: Callable[[Session], T]) -> T:
-        """As `write`, on the thread kept for the log's group commits, so that nothing queues before them."""
-        return self._writer.apply(_transaction, (self._writing, work))
+    def commit(self, work: Callable[[Connection], T]) -> T:
+        """As `write`, below the ORM, on the thread kept for the log's group commits: nothing queues before them."""
+        return _apply(self._writer, _plain_transaction, self._writing, work)
 
     def ping(self) -> None:
         """Raise what the driver raises when the database cannot be reached."""
@@ -85,9 +85,29 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
 
+def _apply(pool: ThreadPool, transaction: Callable[..., T], engine: Engine, work: Callable[..., T]) -> T:
+    """Run in the pool and wait. Errors travel as values: gevent prints every exception that leaves a pool's thread."""
+    result, error = pool.apply(_caught, (transaction, engine, work))
+    if error is not None:
+        raise error
+    return result
+
+
+def _caught(transaction: Callable[..., T], engine: Engine, work: Callable[..., T]) -> tuple[T | None, Exception | None]:
+    try:
+        return transaction(engine, work), None
+    except Exception as error:
+        return None, error
+
+
 def _transaction(engine: Engine, work: Callable[[Session], T]) -> T:
     with Session(engine, expire_on_commit=False) as session, session.begin():
         return work(session)
+
+
+def _plain_transaction(engine: Engine, work: Callable[[Connection], T]) -> T:
+    with engine.begin() as connection:
+        return work(connection)
 
 
 def upgrade(url: str) -> None:

@@ -4,9 +4,10 @@ Functions of a session, for `Database.write` and the group commit; each states w
 """
 
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, select, update
 from sqlalchemy.orm import Session
 
 from services.errors import Conflict, NotFound, Unprocessable
@@ -16,9 +17,14 @@ from services.store.models import Conversation, Message, Segment, Turn, Worker, 
 TITLE_CHARS = 80
 
 
+# Starting and ending a turn are the two writes every question costs, so they go below the ORM: measured, a start took
+# 3.5 ms of CPU through the session's unit of work and takes a third of that as plain statements.
+_conversations, _messages, _turns, _workers = (kind.__table__ for kind in (Conversation, Message, Turn, Worker))
+
+
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """A turn and what came before its question on the branch: `earlier` are (role, content) pairs, oldest first."""
+    """A turn and what came before its question on the branch: `earlier` are role and content, oldest first."""
 
     turn: Turn
     earlier: list[dict[str, str]]
@@ -31,66 +37,81 @@ def begin(session: Session, user_id: str, question: Question, worker_id: str, ke
     Raises NotFound for a conversation or message of somebody else, Conflict below an answer that is still being
     written, Unprocessable when `key` began a different question.
     """
+    fingerprint = question.fingerprint() if key is not None else None
     if key is not None:
         turn = session.scalar(select(Turn).where(Turn.user_id == user_id, Turn.idempotency_key == key))
         if turn is not None:
-            if turn.fingerprint != question.fingerprint():
+            if turn.fingerprint != fingerprint:
                 raise Unprocessable("this key was used for another question", field="Idempotency-Key")
             return Begun(turn, [], existing=True)
-    conversation, parent = _place(session, user_id, question)
-    asked = _asked(session, conversation, parent, question)
-    answer = Message(id=new_id(), conversation_id=conversation.id, parent_id=asked.id, role="assistant", status="streaming",
-                     assistant_type=question.assistant_type, context=dict(question.context))
-    session.add(answer)
-    session.flush()
-    turn = Turn(id=new_id(), user_id=user_id, conversation_id=conversation.id, user_message_id=asked.id, message_id=answer.id,
-                trace_id=new_id(), worker_id=worker_id, idempotency_key=key, question=asdict(question), attempt=1,
-                fingerprint=question.fingerprint() if key else None, started_at=time.time())
-    session.add(turn)
-    session.execute(update(Worker).where(Worker.id == worker_id).values(seen_at=time.time()))
-    session.flush()
-    return Begun(turn, earlier(session, turn))
+    connection = session.connection()
+    now = time.time()
+    conversation_id, parent = _place(connection, user_id, question, now)
+    asked_id = _asked(connection, conversation_id, parent, question, now)
+    answer_id = _add_message(connection, conversation_id, asked_id, "assistant", question, now)
+    turn = Turn(id=new_id(), user_id=user_id, conversation_id=conversation_id, user_message_id=asked_id, message_id=answer_id,
+                trace_id=new_id(), status="running", attempt=1, worker_id=worker_id, stop_requested=False,
+                idempotency_key=key, fingerprint=fingerprint, question=asdict(question), started_at=now)
+    connection.execute(_turns.insert(), {column.name: getattr(turn, column.name) for column in _turns.columns})
+    connection.execute(_touch, {"worker": worker_id, "now": now})
+    return Begun(turn, earlier(session, turn) if parent is not None else [])
 
 
-def _place(session: Session, user_id: str, question: Question) -> tuple[Conversation, Message | None]:
+_touch = _workers.update().where(_workers.c.id == bindparam("worker")).values(seen_at=bindparam("now"))
+
+
+def _place(connection: Connection, user_id: str, question: Question, now: float) -> tuple[str, Row | None]:
+    """The conversation, made where there is none, and the message the question belongs below."""
     parent = None
     conversation_id = question.conversation_id
     if question.parent_message_id is not None:
-        parent = session.get(Message, question.parent_message_id)
+        parent = connection.execute(_messages.select().where(_messages.c.id == question.parent_message_id)).first()
         if parent is None or conversation_id not in (None, parent.conversation_id):
             raise NotFound("no such message", field="parentMessageId")
         conversation_id = parent.conversation_id
     if conversation_id is None:
-        conversation = Conversation(id=new_id(), user_id=user_id, title=title_of(question.message))
-        session.add(conversation)
-        session.flush()
-        return conversation, None
-    conversation = session.get(Conversation, conversation_id)
-    if conversation is None or conversation.user_id != user_id:
-        named = "parentMessageId" if question.conversation_id is None else "conversationId"
-        raise NotFound("no such conversation" if named == "conversationId" else "no such message", field=named)
-    conversation.updated_at = time.time()
+        return _new_conversation(connection, user_id, question, now), None
+    touched = connection.execute(_conversations.update().where(
+        _conversations.c.id == conversation_id, _conversations.c.user_id == user_id).values(updated_at=now))
+    if touched.rowcount != 1:
+        if question.conversation_id is None:
+            raise NotFound("no such message", field="parentMessageId")
+        raise NotFound("no such conversation", field="conversationId")
     if parent is None:
-        newest = select(Message).where(Message.conversation_id == conversation_id).order_by(Message.id.desc()).limit(1)
-        parent = session.scalar(newest)
+        newest = _messages.select().where(_messages.c.conversation_id == conversation_id).order_by(_messages.c.id.desc()).limit(1)
+        parent = connection.execute(newest).first()
     if parent is not None and parent.status == "streaming":
         raise Conflict("the answer above is still being written", field="parentMessageId")
-    return conversation, parent
+    return conversation_id, parent
 
 
-def _asked(session: Session, conversation: Conversation, parent: Message | None, question: Question) -> Message:
+def _new_conversation(connection: Connection, user_id: str, question: Question, now: float) -> str:
+    conversation_id = new_id()
+    connection.execute(_conversations.insert(), {"id": conversation_id, "user_id": user_id, "title": title_of(question.message),
+                                                 "created_at": now, "updated_at": now})
+    return conversation_id
+
+
+def _asked(connection: Connection, conversation_id: str, parent: Row | None, question: Question, now: float) -> str:
     """The question's message: the parent itself to answer it again, a sibling to edit it, else a new one below."""
+    parent_id = parent.id if parent else None
     if parent is not None and parent.role == "user":
         if parent.content == question.message:
-            return parent
+            return parent.id
         parent_id = parent.parent_id
-    else:
-        parent_id = parent.id if parent else None
-    asked = Message(id=new_id(), conversation_id=conversation.id, parent_id=parent_id, role="user", content=question.message,
-                    assistant_type=question.assistant_type, context=dict(question.context))
-    session.add(asked)
-    session.flush()
-    return asked
+    return _add_message(connection, conversation_id, parent_id, "user", question, now)
+
+
+def _add_message(connection: Connection, conversation_id: str, parent_id: str | None, role: str, question: Question,
+                 now: float) -> str:
+    message_id = new_id()
+    connection.execute(_messages.insert(), {
+        "id": message_id, "conversation_id": conversation_id, "parent_id": parent_id, "role": role,
+        "content": question.message if role == "user" else "", "status": "complete" if role == "user" else "streaming",
+        "assistant_type": question.assistant_type, "context": dict(question.context), "reasoning": "", "made": {},
+        "evidence": None, "workflow": None, "created_at": now,
+    })
+    return message_id
 
 
 def earlier(session: Session, turn: Turn) -> list[dict[str, str]]:
@@ -126,15 +147,25 @@ def request_stop(session: Session, turn_id: str) -> None:
     session.execute(update(Turn).where(Turn.id == turn_id, Turn.status == "running").values(stop_requested=True))
 
 
-def end(session: Session, turn: Turn, status: str, answer: dict[str, object]) -> bool:
+def end(connection: Connection, turn: Turn, status: str, answer: Mapping[str, object]) -> bool:
     """End a running turn and write its answer's columns; False when it is no longer `turn`'s attempt."""
-    mine = update(Turn).where(Turn.id == turn.id, Turn.status == "running", Turn.attempt == turn.attempt,
-                              Turn.worker_id == turn.worker_id).values(status=status, ended_at=time.time())
-    if session.execute(mine).rowcount != 1:
+    now = time.time()
+    ended = connection.execute(_ended, {"turn": turn.id, "of_attempt": turn.attempt, "of_worker": turn.worker_id,
+                                        "as_status": status, "now": now})
+    if ended.rowcount != 1:
         return False
-    session.execute(update(Message).where(Message.id == turn.message_id).values(**answer))
-    session.execute(update(Conversation).where(Conversation.id == turn.conversation_id).values(updated_at=time.time()))
+    connection.execute(_messages.update().where(_messages.c.id == bindparam("message")).values(
+        {name: bindparam("new_" + name) for name in answer}),
+        {"message": turn.message_id} | {"new_" + name: value for name, value in answer.items()})
+    connection.execute(_changed, {"conversation": turn.conversation_id, "now": now})
     return True
+
+
+_ended = (_turns.update()
+          .where(_turns.c.id == bindparam("turn"), _turns.c.status == "running", _turns.c.attempt == bindparam("of_attempt"),
+                 _turns.c.worker_id == bindparam("of_worker"))
+          .values(status=bindparam("as_status"), ended_at=bindparam("now")))
+_changed = _conversations.update().where(_conversations.c.id == bindparam("conversation")).values(updated_at=bindparam("now"))
 
 
 def orphans(session: Session, worker_id: str, gone_s: float) -> list[Turn]:

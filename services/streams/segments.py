@@ -9,8 +9,7 @@ from typing import NamedTuple
 import gevent
 from gevent.event import AsyncResult, Event
 from gevent.lock import RLock
-from sqlalchemy import and_, insert, or_, select, tuple_, update
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection, and_, or_, select, tuple_, update
 
 from services import sse
 from services.sse import EventId
@@ -25,6 +24,8 @@ FOLLOW_CHUNK = 200      # turns asked for in one statement
 OUTAGE_PAUSE_S = 1.0
 STALLED_S = 5.0           # without a commit while turns live, the writer is not healthy
 
+_segments = Segment.__table__
+
 
 class Stored(NamedTuple):
     turn_id: str
@@ -36,11 +37,11 @@ class Stored(NamedTuple):
 
 @dataclass(slots=True)
 class Ending:
-    """How a turn ends: `apply(session)` compares and sets, and tells whether it was this one that ended it."""
+    """How a turn ends: `apply(connection)` compares and sets, and tells whether it was this one that ended it."""
 
     log: TurnLog
     frame: bytes
-    apply: Callable[[Session], bool]
+    apply: Callable[[Connection], bool]
     done: AsyncResult = field(default_factory=AsyncResult)
 
 
@@ -129,7 +130,7 @@ class SegmentWriter:
         self._live[turn.turn_id] = turn
         self._wake.set()
 
-    def finish(self, turn: TurnLog, frame: bytes, apply: Callable[[Session], bool]) -> bool:
+    def finish(self, turn: TurnLog, frame: bytes, apply: Callable[[Connection], bool]) -> bool:
         """Store the last frame together with what `apply` changes; returns when it is committed.
 
         False when the turn was not ours to end any more; then neither frame nor text was written.
@@ -162,7 +163,7 @@ class SegmentWriter:
         with self._committing:
             self._round()
         gone = update(Worker).where(Worker.id == self._worker_id).values(seen_at=0.0)
-        self._database.commit(lambda session: session.execute(gone))
+        self._database.commit(lambda connection: connection.execute(gone))
 
     def _round(self) -> None:
         started = time.monotonic()
@@ -172,7 +173,7 @@ class SegmentWriter:
         batch = [segment for turn in live.values() if turn.turn_id not in ending_ids for segment in _pending(turn)]
         beat = time.time() - self._seen_at >= self._heartbeat
         try:
-            owned, won = self._database.commit(lambda session: self._commit(session, batch, endings, beat))
+            owned, won = self._database.commit(lambda connection: self._commit(connection, batch, endings, beat))
         except Exception as error:
             self._failed(error, endings)
             return
@@ -191,24 +192,24 @@ class SegmentWriter:
                 ending.done.set_exception(error)
         gevent.sleep(OUTAGE_PAUSE_S)
 
-    def _commit(self, session: Session, batch: Sequence[Stored], endings: Sequence[Ending],
+    def _commit(self, connection: Connection, batch: Sequence[Stored], endings: Sequence[Ending],
                 beat: bool) -> tuple[dict[str, tuple[int, bool]], set[str]]:
         if beat:
             self._seen_at = time.time()
-            session.execute(update(Worker).where(Worker.id == self._worker_id).values(seen_at=self._seen_at))
+            connection.execute(update(Worker).where(Worker.id == self._worker_id).values(seen_at=self._seen_at))
         # The row locks (PostgreSQL) keep a takeover from slipping between this check and the inserts.
         mine = (select(Turn.id, Turn.attempt, Turn.stop_requested)
                 .where(Turn.status == "running", Turn.worker_id == self._worker_id).with_for_update())
-        owned = {row.id: (row.attempt, row.stop_requested) for row in session.execute(mine)}
+        owned = {row.id: (row.attempt, row.stop_requested) for row in connection.execute(mine)}
         rows = [segment for segment in batch if owned.get(segment.turn_id, (0,))[0] == segment.attempt]
         won = set()
         for ending in endings:
             turn = ending.log
-            if owned.get(turn.turn_id, (0,))[0] == turn.attempt and ending.apply(session):
+            if owned.get(turn.turn_id, (0,))[0] == turn.attempt and ending.apply(connection):
                 won.add(turn.turn_id)
                 rows.append(_last(turn, ending.frame))
         if rows:
-            session.execute(insert(Segment), [segment._asdict() for segment in rows])
+            connection.execute(_segments.insert(), [segment._asdict() for segment in rows])
         return owned, won
 
     def _settle(self, live: dict[str, TurnLog], batch: Sequence[Stored], endings: Sequence[Ending],
