@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
 from flask import Blueprint, Flask, Response, current_app, redirect, render_template, request, url_for
+from flask.sansio.blueprints import BlueprintSetupState
 
 from blueprints.edge import asking, asking_or_new, services
 from blueprints.words import ASSISTANTS, ENDINGS, MODULES, RISKS, STARTERS, STYLES, TIMEFRAMES
@@ -16,6 +17,7 @@ from services.render import BlockRenderer
 blueprint = Blueprint("pages", __name__)
 
 RAIL_ENTRIES = 200
+EMBEDDED = "offline"
 CUT = "<!--the answer-->"
 SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'self'; base-uri 'none'; object-src 'none'; form-action 'self'; frame-ancestors 'none'",
@@ -196,7 +198,20 @@ def _workflows() -> list[Json]:
 
 
 def _providers() -> dict[str, object]:
-    return {"has_model": False, "provider_line": {"state": "offline", "text": "Built-in desk, no model configured"}}
+    """The line at the foot of the rail: who answers, who stands behind, and who does not answer now."""
+    *models, last = services().llm.states()
+    if last.name != EMBEDDED:
+        models.append(last)
+    ready = [state.name for state in models if state.state == "closed"]
+    away = [state.name for state in models if state.state != "closed"]
+    if not models:
+        return {"has_model": False, "provider_line": {"state": "offline", "text": "Built-in desk, no model configured"}}
+    text = f"{ready[0]} ready" if ready else "No model answers now"
+    if ready[1:]:
+        text += f", {' and '.join(ready[1:])} behind it"
+    if away:
+        text += f"; {' and '.join(away)} {'do' if len(away) > 1 else 'does'} not answer now"
+    return {"has_model": True, "provider_line": {"state": "degraded" if ready and away else "ready" if ready else "down", "text": text}}
 
 
 def asked_with(message: Json) -> list[str]:
@@ -211,18 +226,28 @@ def asked_with(message: Json) -> list[str]:
 
 
 def seconds(milliseconds: float) -> str:
-    return f"{milliseconds / 1000:.1f} s"
+    """A time as a person reads it: 12 ms, 0.4 s."""
+    return f"{milliseconds / 1000:.1f} s" if milliseconds >= 100 else f"{round(milliseconds)} ms"
+
+
+def version_url(conversation_id: str, message_id: str) -> str:
+    return url_for("pages.conversation", conversation_id=conversation_id, m=message_id)
+
+
+@blueprint.record
+def _words(state: BlueprintSetupState) -> None:
+    """What every template and macro may use; macros do not see a context."""
+    state.app.jinja_env.globals.update(
+        ASSISTANTS=ASSISTANTS, TIMEFRAMES=TIMEFRAMES, RISKS=RISKS, STARTERS=STARTERS, ENDINGS=ENDINGS, STYLES=STYLES,
+        MODULES=MODULES, asked_with=asked_with, seconds=seconds, version_url=version_url,
+    )
 
 
 @blueprint.app_context_processor
-def _words() -> dict[str, object]:
+def _theme() -> dict[str, object]:
+    """Dark or light where the reader chose one, from the first byte."""
     theme = request.cookies.get("theme")
-    return {
-        "ASSISTANTS": ASSISTANTS, "TIMEFRAMES": TIMEFRAMES, "RISKS": RISKS, "STARTERS": STARTERS, "ENDINGS": ENDINGS,
-        "STYLES": STYLES, "MODULES": MODULES, "theme": theme if theme in ("dark", "light") else None,
-        "asked_with": asked_with, "seconds": seconds,
-        "version_url": lambda conversation_id, message_id: url_for("pages.conversation", conversation_id=conversation_id, m=message_id),
-    }
+    return {"theme": theme if theme in ("dark", "light") else None}
 
 
 @blueprint.after_app_request

@@ -21,8 +21,9 @@ export function fromServer(html) {
   return template.content;
 }
 
+// A time as a person reads it: 12 ms, 0.4 s.
 export function seconds(milliseconds) {
-  return `${(milliseconds / 1000).toFixed(1)} s`;
+  return milliseconds >= 100 ? `${(milliseconds / 1000).toFixed(1)} s` : `${Math.round(milliseconds)} ms`;
 }
 
 // A conversation's address, through one message of it when `through` is given.
