@@ -24,7 +24,7 @@ FOLLOW_CHUNK = 200      # turns asked for in one statement
 OUTAGE_PAUSE_S = 1.0
 STALLED_S = 5.0           # without a commit while turns live, the writer is not healthy
 
-_segments = Segment.__table__
+_insert = Segment.__table__.insert()
 
 
 class Stored(NamedTuple):
@@ -209,7 +209,7 @@ class SegmentWriter:
                 won.add(turn.turn_id)
                 rows.append(_last(turn, ending.frame))
         if rows:
-            connection.execute(_segments.insert(), [segment._asdict() for segment in rows])
+            connection.execute(_insert, [segment._asdict() for segment in rows])
         return owned, won
 
     def _settle(self, live: dict[str, TurnLog], batch: Sequence[Stored], endings: Sequence[Ending],
