@@ -7,7 +7,7 @@ from flask import Blueprint, Flask, Response, current_app, redirect, render_temp
 from flask.sansio.blueprints import BlueprintSetupState
 
 from blueprints.edge import asking, asking_or_new, services
-from blueprints.words import ASSISTANTS, ENDINGS, MODULES, RISKS, STARTERS, STYLES, TIMEFRAMES
+from blueprints.words import ASSISTANTS, ENDINGS, GROUP, MODULES, RISKS, STARTERS, STYLES, TIMEFRAMES
 from services import sse
 from services.errors import InvalidRequest, RateLimited, TickertapeError
 from services.live_page import live_page
@@ -157,7 +157,7 @@ def _page(user_id: str | None, view: Json | None = None, *, cut: str = "", notic
     return render_template(
         "page.html", conversation=view, current_id=view["id"] if view else None, messages=messages, notice=notice,
         draft=draft, leaf_id=messages[-1]["id"] if messages else None, chosen=_chosen(messages), cut=cut,
-        days=_by_day(services().conversations.recent(user_id, limit=RAIL_ENTRIES)), workflows=_workflows(), **_providers(),
+        heartbeat_ms=round(services().settings.stream_heartbeat_s * 1000), days=_by_day(services().conversations.recent(user_id, limit=RAIL_ENTRIES)), workflows=_workflows(), **_providers(),
     )
 
 
@@ -238,8 +238,8 @@ def version_url(conversation_id: str, message_id: str) -> str:
 def _words(state: BlueprintSetupState) -> None:
     """What every template and macro may use; macros do not see a context."""
     state.app.jinja_env.globals.update(
-        ASSISTANTS=ASSISTANTS, TIMEFRAMES=TIMEFRAMES, RISKS=RISKS, STARTERS=STARTERS, ENDINGS=ENDINGS, STYLES=STYLES,
-        MODULES=MODULES, asked_with=asked_with, seconds=seconds, version_url=version_url,
+        ASSISTANTS=ASSISTANTS, TIMEFRAMES=TIMEFRAMES, RISKS=RISKS, STARTERS=STARTERS, ENDINGS=ENDINGS, GROUP=GROUP,
+        STYLES=STYLES, MODULES=MODULES, asked_with=asked_with, seconds=seconds, version_url=version_url,
     )
 
 

@@ -15,7 +15,11 @@ import { Transcript } from "./views/transcript.js";
 import { assistantName } from "./views/workflow.js";
 
 class Page {
-  #client = new ChatClient({ endpoint: document.body.dataset.endpoint, streams: document.body.dataset.streams });
+  #client = new ChatClient({
+    endpoint: document.body.dataset.endpoint,
+    streams: document.body.dataset.streams,
+    heartbeatMs: Number(document.body.dataset.heartbeatMs),
+  });
   #store = null;
   #transcript = null;
   #follow = new Follow(document.querySelector(".latest"));

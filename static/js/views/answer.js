@@ -8,6 +8,7 @@ import { WorkflowView } from "./workflow.js";
 
 const PIECE = 1500; // characters after which the next line begins a new piece
 const LONGEST_PIECE = 6000; // … or the next space does
+const GROUP = 16; // blocks
 const FASTEST_MODEL = 10_000; // tokens a second; the embedded desk is no model, and its speed says nothing
 const KINDS = [[/^\s*(```|~~~)/, "code"], [/^\s*\|/, "table"]];
 
@@ -69,18 +70,28 @@ export class AnswerView {
   // Blocks are compared by identity from the end: a new one is the usual case, a replaced one the rare one.
   #paintBlocks() {
     const { blocks } = this.#answer;
-    while (this.#shown.length && this.#shown.at(-1).block !== blocks[this.#shown.length - 1]) this.#shown.pop().element.remove();
+    while (this.#shown.length && this.#shown.at(-1).block !== blocks[this.#shown.length - 1]) remove(this.#shown.pop().element);
     for (const block of blocks.slice(this.#shown.length)) {
       const element = document.createElement("div");
       element.className = "block";
       element.append(fromServer(block.html));
-      this.#tail.before(element);
+      this.#openGroup().append(element);
       this.#shown.push({ block, element });
     }
     this.#tail.replaceChildren();
     delete this.#tail.dataset.kind;
     this.#piece = null;
     this.#append(this.#answer.tail);
+  }
+
+  // Blocks stand in groups, so that the browser has few boxes to ask whether they are in sight.
+  #openGroup() {
+    const last = this.#tail.previousElementSibling;
+    if (last?.className === "group" && last.childElementCount < GROUP) return last;
+    const group = document.createElement("div");
+    group.className = "group";
+    this.#tail.before(group);
+    return group;
   }
 
   #append(text) {
@@ -178,12 +189,18 @@ export class AnswerView {
   // What the server had already put on the page when it was made.
   #adopt() {
     const { blocks } = this.#answer;
-    const elements = slot(this.#article, "body").querySelectorAll(":scope > .block");
+    const elements = slot(this.#article, "body").querySelectorAll(".block");
     this.#shown = [...elements].map((element, index) => ({ block: blocks[index], element }));
     if (this.#answer.status !== "streaming") return;
     this.#stale = true;
     this.#paintText();
   }
+}
+
+function remove(element) {
+  const group = element.parentElement;
+  element.remove();
+  if (group.childElementCount === 0) group.remove();
 }
 
 // ‹ 2/3 › beside a question or an answer that has other versions.
