@@ -15,7 +15,7 @@ from services.market.bars import Bars, SourceNote
 from services.market.failures import NoData
 
 DATA = Path(__file__).parent / "data"
-OHLC_UNTIL = date(2018, 12, 31)
+ENDS = date(2022, 12, 28)  # of the shares and the S&P 500; highs and lows, and the Nasdaq, end on 2018-12-31
 NOTE = SourceNote(
     "embedded", "embedded set (skfolio, arch)", "splits and dividends",
     caution="The embedded prices are a fixed sample for testing and examples, not a live feed.",

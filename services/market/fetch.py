@@ -77,7 +77,18 @@ def get(
 
 def off_loop(work: Callable[..., T], *args: object) -> T:
     """Run work that computes in the hub's thread pool, so that other greenlets go on. Not to be nested."""
-    return gevent.get_hub().threadpool.apply(work, args)
+    value, error = gevent.get_hub().threadpool.apply(_outcome, (work, args))
+    if error is not None:
+        raise error
+    return value
+
+
+def _outcome(work: Callable[..., T], args: tuple[object, ...]) -> tuple[T | None, Exception | None]:
+    # An exception that leaves a pool thread is printed with its traceback, and a source without data is no such news.
+    try:
+        return work(*args), None
+    except Exception as error:
+        return None, error
 
 
 def _check_status(response: requests.Response) -> None:

@@ -53,7 +53,14 @@ class Catalogue:
             self.by_symbol[instrument.symbol] = instrument
             for name in (instrument.name, *aliases):
                 self._name(name, instrument)
-        self.longest_name = max((len(name.split()) for name in self.by_name), default=0)
+        self._longest: dict[str, int] = {}
+        for name in self.by_name:
+            first, count = name.split()[0] if name.split() else "", len(name.split())
+            self._longest[first] = max(count, self._longest.get(first, 0))
+
+    def longest_from(self, word: str) -> int:
+        """How many words the longest name that begins with this word has; 0 for none. Allows a possessive word."""
+        return max(self._longest.get(word, 0), self._longest.get(word.removesuffix("s"), 0))
 
     def _name(self, name: str, instrument: Instrument) -> None:
         full = plain(name)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
@@ -181,7 +182,7 @@ class Sources:
             else:
                 bars, begins = joined, kept.begins
         entry = Kept(bars, source.name, begins, min(end, self.today() - timedelta(days=1)), self._clock(), tuple(notes))
-        off_loop(self._keep, instrument, entry)
+        self._keep(instrument, entry)
         return Found(bars, source.note, (*passed, *notes))
 
     def _ask(self, source: Source, instrument: Instrument, start: date, end: date) -> tuple[Bars, list[str]]:
@@ -221,26 +222,42 @@ class Sources:
             return False
         return end <= kept.settled or self._clock() - kept.fetched < self._settings.quote_ttl
 
-    def _kept(self, instrument: Instrument) -> Kept | None:
-        return off_loop(self._read_kept, f"bars:{instrument.symbol}")
+    def report(self) -> list[dict[str, object]]:
+        """Each source of prices with what it last said."""
+        rows: list[dict[str, object]] = []
+        for name in self._settings.order:
+            source, state, shipped = BY_NAME[name], self.states[name], name == "embedded"
+            rows.append({
+                "name": name, "title": source.title, "configured": self._settings.configured(name),
+                "last": "ready" if shipped else state.last, "answeredAt": state.answered_at, "tookMs": state.took_ms,
+                "dataEnd": str(embedded.prices("^GSPC").last) if shipped else None,
+            })
+        return rows
 
-    def _read_kept(self, key: str) -> Kept | None:
-        stored = self._cache.get(key)
-        if stored is None:
-            return None
-        try:
-            bars, meta = Bars.from_bytes(stored)
-            return Kept(bars, meta["source"] if meta["source"] in BY_NAME else "", date.fromisoformat(meta["begins"]),
-                        date.fromisoformat(meta["settled"]), float(meta["fetched"]), tuple(meta["notes"]))
-        except (ValueError, KeyError, OSError, TypeError):
-            return None  # an entry of another version or half a file is a miss
+    def _kept(self, instrument: Instrument) -> Kept | None:
+        # The cache is asked in this greenlet: whether its I/O may block, and where, is its own business.
+        stored = self._cache.get(f"bars:{instrument.symbol}")
+        return None if stored is None else off_loop(_unpacked, stored)
 
     def _keep(self, instrument: Instrument, entry: Kept) -> None:
-        meta: Mapping[str, object] = {
-            "source": entry.source, "begins": entry.begins.isoformat(), "settled": entry.settled.isoformat(),
-            "fetched": entry.fetched, "notes": list(entry.notes),
-        }
-        self._cache.put(f"bars:{instrument.symbol}", entry.bars.to_bytes(dict(meta)))
+        self._cache.put(f"bars:{instrument.symbol}", off_loop(_packed, entry))
+
+
+def _packed(entry: Kept) -> bytes:
+    return entry.bars.to_bytes({
+        "source": entry.source, "begins": entry.begins.isoformat(), "settled": entry.settled.isoformat(),
+        "fetched": entry.fetched, "notes": list(entry.notes),
+    })
+
+
+def _unpacked(stored: bytes) -> Kept | None:
+    """None for an entry of another version or half a file: that is a miss, not an error."""
+    try:
+        bars, meta = Bars.from_bytes(stored)
+        return Kept(bars, BY_NAME[meta["source"]].name, date.fromisoformat(meta["begins"]),
+                    date.fromisoformat(meta["settled"]), float(meta["fetched"]), tuple(meta["notes"]))
+    except (ValueError, KeyError, OSError, TypeError, zipfile.BadZipFile):
+        return None
 
 
 def _read(source: Source, answer: object, today: date, negative_allowed: bool) -> tuple[Bars, list[str]]:
