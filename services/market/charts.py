@@ -42,7 +42,7 @@ def chart_html(pack: EvidencePack) -> list[Picture]:
     if not curves:
         return []
     currency = next((i.currency for i in pack.instruments if i.symbol in curves), None)
-    lines = [_line(symbol, curve) for symbol, curve in curves.items()]
+    lines = [line(symbol, curve) for symbol, curve in curves.items()]
     source = next((item.source for item in pack.items if item.symbol in curves), "")
     return [price_chart(lines, currency, source), drawdown_chart(lines, source)]
 
@@ -75,6 +75,11 @@ def drawdown_chart(lines: Sequence[Line], source: str = "") -> Picture:
         f"{line.name} stands at its lowest {percent(min(line.values))} below its peak, on {line.dates[line.values.index(min(line.values))]}"
         .replace(MINUS, "") for line in drawn)
     return _picture(drawn, f"{names}, fall from the peak so far", told + ".", label, source, "mk-fall", ceiling=0.0)
+
+
+def line(symbol: str, curve: Curve) -> Line:
+    """A curve of the evidence as a line to draw."""
+    return Line(symbol, tuple(date.fromisoformat(d) for d in curve.dates), curve.closes)
 
 
 def sparkline(values: Sequence[float], label: str) -> str:
@@ -173,10 +178,6 @@ def _at(line: Line, day: date) -> float:
     """The line's value on a day, or its last before it."""
     place = max((i for i, d in enumerate(line.dates) if d <= day), default=0)
     return line.values[place]
-
-
-def _line(symbol: str, curve: Curve) -> Line:
-    return Line(symbol, tuple(date.fromisoformat(d) for d in curve.dates), curve.closes)
 
 
 def _indexed(line: Line) -> Line:

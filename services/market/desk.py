@@ -134,9 +134,11 @@ class MarketDesk:
         today = self._sources.today()
         asked = window(question, context.get("timeframe"), today)
         notes: list[str] = []
+        if len(resolution.instruments) > MOST_SYMBOLS:
+            notes.append(f"Only the first {MOST_SYMBOLS} symbols were measured.")
         found = self._all(instruments, (asked.start or FULL_RECORD) - LEAD, today, notes)
         histories, span = _windowed(found, question, context.get("timeframe"), today, notes)
-        extra = self._macro_items(question, context, notes) + self._fundamentals.items(list(histories.values()), notes)
+        extra = self._macro_items(question, context, bool(instruments), notes) + self._fundamentals.items(list(histories.values()), notes)
         if not (histories or extra or notes or resolution.ambiguous or resolution.unknown):
             return evidence.EvidencePack(question=question)
         benchmark = next((h for s, h in histories.items() if s == BENCHMARK), None)
@@ -150,8 +152,8 @@ class MarketDesk:
     def report(
         self, question: str, assistant: str, context: Mapping[str, Any] | None = None,
         pack: evidence.EvidencePack | None = None,
-    ) -> Iterator[str]:
-        """The offline desk's answer in pieces of Markdown; nothing at all when it knows neither symbol nor topic."""
+    ) -> Iterator[str] | None:
+        """The offline desk's answer in pieces of Markdown; None when it knows neither symbol nor topic."""
         pack = pack if pack is not None else self.evidence(question, dict(context or {}) | {"assistant": assistant})
         return write_report(question, assistant, context or {}, pack)
 
@@ -176,9 +178,9 @@ class MarketDesk:
     def _quiet_benchmark(self, history: History) -> History | None:
         return self._benchmark(history, BENCHMARK)
 
-    def _macro_items(self, question: str, context: Mapping[str, Any], notes: list[str]) -> list[Item]:
-        wanted = macro.asked_for(question) or context.get("assistant", context.get("assistantType")) == "economist"
-        return self._macro.items(notes) if wanted else []
+    def _macro_items(self, question: str, context: Mapping[str, Any], named: bool, notes: list[str]) -> list[Item]:
+        economist = context.get("assistant", context.get("assistantType")) == "economist"
+        return self._macro.items(notes) if macro.asked_for(question) or (economist and named) else []
 
     # --- looking after it --------------------------------------------------------------------------------------------
 

@@ -24,6 +24,20 @@ PAIRS_UP_TO = 6  # symbols; 20 would make 190 correlations nobody asked for
 
 
 @dataclass(frozen=True)
+class Mark:
+    """A checked figure of an answer: `start` and `end` in code points; the item that bears it out, or none and why."""
+
+    start: int
+    end: int
+    text: str
+    evidence_id: str | None
+    reason: str
+
+    def as_dict(self) -> dict[str, object]:
+        return {"start": self.start, "end": self.end, "text": self.text, "evidenceId": self.evidence_id, "reason": self.reason}
+
+
+@dataclass(frozen=True)
 class Curve:
     """Closes for a chart: at most CURVE_POINTS of them, highs and lows kept."""
 
@@ -92,15 +106,19 @@ class EvidencePack:
             curves={s: Curve(tuple(c["dates"]), tuple(c["closes"])) for s, c in pack["curves"].items()},
         )
 
+    def completed(self, marks: Sequence[Mark] = ()) -> dict[str, object]:
+        """`evidence` of chat_completed: the items, each with the text that shows its value, the marks and the notes."""
+        return {
+            "items": [item.as_dict() | {"shown": wording.shown(item)} for item in self.items],
+            "marks": [mark.as_dict() for mark in marks], "notes": list(self.notes),
+        }
+
     def prompt_text(self) -> str:
-        """The evidence as a model is given it: a line an item, and the rule that there are no other figures."""
+        """The evidence as a model is given it, data only: a line an item, what is missing and why, and the notes."""
         if not self.items and not self.notes:
             return ""
-        head = [
-            "EVIDENCE. These figures were computed from market data. Use no other figures, do not compute new ones except",
-            "differences and ratios of these, keep their rounding, and say how old they are. If one is missing, say so.",
-        ]
-        if self.items and self.window:
+        head = ["Computed from market data, not by a model. id: label = value, days it speaks of (source)."] if self.items else []
+        if self.instruments:
             head.append(f"Window: {self.window} ({self.begins} to {self.ends}). Risk tolerance: {self.tolerance}.")
         body = [_line(item) for item in self.items if item.value is not None]
         missing = [f"{item.id}: none. {item.reason}" for item in self.items if item.value is None and item.reason]

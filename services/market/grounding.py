@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from services.market.evidence import EvidencePack
+from services.market.evidence import EvidencePack, Mark
 from services.market.figures import Cell, Figure, figures, numbers, table_cells, within
 from services.market.measures import Item
 
@@ -44,20 +44,6 @@ SENTENCE = re.compile(r"(?<=[.!?])[\"')*_]*\s+(?=[A-Z*_\"'(\[|#−\-0-9$€£])|
 POSSESSIVE = r"(?:'s|’s)(?:\s+[\w-]+){0,5}?\s+(?:(?:of|at|is|was|stood at|near|about|to)\s+)?$"
 MARKET = re.compile(r"\bthe (?:market|index|benchmark)\b", re.IGNORECASE)
 PRICES = ("close", "sma50", "sma200", "ema20", "high_52w", "low_52w", "bollinger_lower", "bollinger_upper", "stop")
-
-
-@dataclass(frozen=True)
-class Mark:
-    """A checked figure: `start` and `end` in code points; the item that bears it out, or none and why."""
-
-    start: int
-    end: int
-    text: str
-    evidence_id: str | None
-    reason: str
-
-    def as_dict(self) -> dict[str, object]:
-        return {"start": self.start, "end": self.end, "text": self.text, "evidenceId": self.evidence_id, "reason": self.reason}
 
 
 @dataclass(frozen=True)

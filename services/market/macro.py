@@ -17,6 +17,10 @@ TOPICS = re.compile(
     r"recession|interest rates?|treasury bills?|t-bills?|real rates?|fed|federal reserve|monetary policy|credit spreads?|"
     r"corporate bond yields?|macro(?:economic)?s?|vix|business cycle)\b", re.IGNORECASE)
 
+DEFINITION = re.compile(
+    r"^\W*(?:what(?:'s|’s| is| are| does| do)\s+(?!the\b|.*\b(?:now|today|current)\b)(?:an?\s+)?(?:[\w-]+\s?){1,3}(?:mean|stand for)?\s*\?*\s*$|(?:please\s+)?(?:explain|define)\b)|"
+    r"\b(?:meaning|definition) of\b|\bhow (?:is|are) .* (?:measured|calculated|computed|defined)\b", re.IGNORECASE)
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -74,8 +78,8 @@ SERIES = tuple(dict.fromkeys(series for figure in FIGURES for series in figure.n
 
 
 def asked_for(question: str) -> bool:
-    """Whether a question touches the economy."""
-    return TOPICS.search(question) is not None
+    """Whether a question is about the state of the economy, and not about what a word means."""
+    return TOPICS.search(question) is not None and DEFINITION.search(question) is None
 
 
 def items(series: Mapping[str, Series], sources: Mapping[str, str]) -> list[Item]:

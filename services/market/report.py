@@ -19,11 +19,15 @@ ASSISTANTS = ("general", "analyst", "trader", "advisor", "riskManager", "economi
 COMPARED_UP_TO = 4  # symbols that are spoken of one by one; beyond, the table speaks
 
 
-def write_report(question: str, assistant: str, context: Mapping[str, Any], pack: EvidencePack) -> Pieces:
-    """The report in pieces of Markdown; none at all when the pack holds neither figures nor an open question."""
+def write_report(question: str, assistant: str, context: Mapping[str, Any], pack: EvidencePack) -> Pieces | None:
+    """The report in pieces of Markdown; None when the pack holds neither figures nor an open question nor a note."""
+    if not pack.items and not pack.notes and not open_questions(pack):
+        return None
+    return _written(assistant, pack)
+
+
+def _written(assistant: str, pack: EvidencePack) -> Pieces:
     open_ = open_questions(pack)
-    if not pack.items and not open_ and not pack.notes:
-        return
     if not pack.items:
         yield _paragraph([*open_, *pack.notes, "No figures could be computed, and no model is configured to answer without them."])
         return
