@@ -4,10 +4,7 @@ Killing a greenlet inside a database call leaves its connection in an unknown st
 that may be interrupted (a provider's socket, a pause between reads), and only these are.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-import gevent
+from gevent import Greenlet, getcurrent
 from gevent.hub import get_hub
 
 
@@ -27,7 +24,7 @@ class Cancellation:
 
     def __init__(self) -> None:
         self.reason: str | None = None
-        self._waiting: dict[gevent.Greenlet, object] = {}
+        self._waiting: dict[Greenlet, object] = {}
 
     def cancel(self, reason: str) -> None:
         """Interrupt every marked wait, and each later one as it begins. The first reason stays."""
@@ -43,16 +40,30 @@ class Cancellation:
         if self.reason is not None:
             raise Cancelled(self.reason)
 
-    @contextmanager
-    def interruptible(self) -> Iterator[None]:
-        """Mark the waits inside as safe to interrupt. Not to be nested within one greenlet."""
-        self.check()
-        greenlet = gevent.getcurrent()
-        self._waiting[greenlet] = None
-        try:
-            yield
-        finally:
-            throw = self._waiting.pop(greenlet)
-            if throw is not None:
-                throw.stop()  # the wait ended by itself before the throw arrived: it must not land elsewhere
-        self.check()
+    def interruptible(self) -> "_Interruptible":
+        """Mark the waits inside a `with` as safe to interrupt. Not to be nested within one greenlet."""
+        return _Interruptible(self)
+
+
+class _Interruptible:
+    """Entered for every read of every stream; as a generator with @contextmanager it cost 2 µs more."""
+
+    __slots__ = ("_cancellation", "_greenlet")
+
+    def __init__(self, cancellation: Cancellation) -> None:
+        self._cancellation = cancellation
+
+    def __enter__(self) -> None:
+        cancellation = self._cancellation
+        if cancellation.reason is not None:
+            raise Cancelled(cancellation.reason)
+        self._greenlet = greenlet = getcurrent()
+        cancellation._waiting[greenlet] = None
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        cancellation = self._cancellation
+        throw = cancellation._waiting.pop(self._greenlet)
+        if throw is not None:
+            throw.stop()  # the wait ended by itself before the throw arrived: it must not land elsewhere
+        if kind is None and cancellation.reason is not None:
+            raise Cancelled(cancellation.reason)

@@ -1,0 +1,234 @@
+"""The turn: from a question to its last event. A turn is a greenlet that belongs to no request."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from datetime import date
+
+import gevent
+from gevent.hub import get_hub
+from sqlalchemy.exc import IntegrityError
+
+from services import prompts
+from services.answer import Answer
+from services.cancellation import Cancellation, Cancelled
+from services.errors import Gone, InvalidRequest, TickertapeError, Unavailable
+from services.events import ChatCompleted, ChatFailed, ChatStarted, Event, ProviderSwitched
+from services.llm.deltas import LLMRequest
+from services.llm.service import LLMService
+from services.questions import Question
+from services.render import BlockRenderer
+from services.replay import replay
+from services.settings import Settings
+from services.sse import BEGINNING, EventId, events_of
+from services.store import turns
+from services.store.database import Database
+from services.store.models import Turn, Worker
+from services.streams.log import TurnLog
+from services.streams.segments import SegmentStore, SegmentWriter
+from services.streams.service import Streams
+
+log = logging.getLogger(__name__)
+
+Ended = tuple[str, Event]           # a turn's last status and its last event
+Work = Callable[[Answer], Ended]    # writes an answer and tells how it ended
+
+
+class ChatService:
+    """Starts, follows and stops turns. Everything it works with is given."""
+
+    def __init__(self, settings: Settings, database: Database, worker: Worker, streams: Streams,
+                 segments: SegmentStore, llm: LLMService) -> None:
+        self._settings = settings
+        self._database = database
+        self._worker = worker
+        self._streams = streams
+        self._segments = segments
+        self._llm = llm
+        self._running: dict[str, Cancellation] = {}
+        self.writer = SegmentWriter(
+            database, worker.id, interval=settings.segment_interval_ms / 1000, heartbeat=settings.heartbeat_s,
+            keep=settings.tail_frames, on_stop=lambda turn_id: self._cancel(turn_id, "stopped"), on_lost=self._lose,
+        )
+
+    @property
+    def running(self) -> int:
+        """Turns being answered on this worker."""
+        return len(self._running)
+
+    # ---- what the edge calls
+
+    def start(self, user_id: str, question: Question, key: str | None = None) -> Turn:
+        """Begin to answer, or find the turn that `key` began. Raises NotFound, Conflict, Unprocessable, Unavailable."""
+        if self._streams.draining:
+            raise Unavailable("this server is restarting; ask again in a moment")
+        begun = self._begin(user_id, question, key)
+        if not begun.existing:
+            turn_log = self._streams.produce(begun.turn.id, begun.turn.attempt)
+            turn_log.append(_started(begun.turn, question))
+            self._launch(begun.turn, turn_log, question, self._asking(question, begun.earlier))
+        return begun.turn
+
+    def find(self, user_id: str | None, stream_id: str) -> Turn:
+        """A turn of this user. Raises NotFound."""
+        return self._database.read(lambda session: turns.owned(session, user_id, stream_id))
+
+    def follow(self, turn: Turn, after: EventId = BEGINNING) -> Iterator[bytes] | None:
+        """The events after an id, live to the end; None when that id is the last there will be.
+
+        Raises Gone when the log is retired, InvalidRequest for an id of an attempt that has not begun.
+        """
+        if turn.retired_at is not None:
+            raise Gone("this stream's log is retired; its answer is in the conversation",
+                       conversationId=turn.conversation_id, conversation=f"/api/conversations/{turn.conversation_id}")
+        running = turn.status == "running"
+        if not running and after >= self._streams.end(turn.id):
+            return None
+        if after.attempt > turn.attempt:
+            raise InvalidRequest("is from an attempt that has not begun", field="Last-Event-ID")
+        return self._streams.follow(turn.id, max(after, BEGINNING), running)
+
+    def stop(self, turn: Turn) -> None:
+        """End a turn wherever it runs. What has been written so far is kept."""
+        if turn.status == "running" and not self._cancel(turn.id, "stopped"):
+            self._database.write(lambda session: turns.request_stop(session, turn.id))
+
+    def abandon(self, turn_ids: list[str]) -> None:
+        """Drop turns whose conversation was deleted: nothing of them is written any more, and readers end."""
+        for turn_id in turn_ids:
+            self._cancel(turn_id, "lost")
+            self._streams.close(turn_id)
+
+    def take_over(self, turn: Turn) -> None:
+        """Go on with a turn this worker has claimed from one that is gone, as the turn's next attempt.
+
+        It starts the answer again, unless the turn was to be stopped, is too old, or has been tried often enough:
+        then it ends here, and the text it has is kept.
+        """
+        question = Question(**turn.question)
+        stored = list(events_of(self._segments.all(turn.id)))
+        text = replay(stored).text
+        turn_log = self._streams.produce(turn.id, turn.attempt)
+        if not stored:
+            turn_log.append(_started(turn, question))
+        if turn.stop_requested or self._is_hopeless(turn):
+            turn_log.append(_taken_over(turn, len(text), "The server was restarted; the answer ends here."))
+            self._launch(turn, turn_log, question, lambda cancellation: lambda answer: self._give_up(turn, text, answer))
+        else:
+            turn_log.append(_taken_over(turn, 0, "The server was restarted; the answer starts again."))
+            earlier = self._database.read(lambda session: turns.earlier(session, turn))
+            self._launch(turn, turn_log, question, self._asking(question, earlier))
+
+    def hand_over(self) -> None:
+        """Let go of every running turn, for another worker to take over at once. The last thing a worker does."""
+        for cancellation in list(self._running.values()):
+            cancellation.cancel("drained")
+        self.writer.leave()
+
+    # ---- the life of a turn
+
+    def _begin(self, user_id: str, question: Question, key: str | None) -> turns.Begun:
+        def begin(session):
+            return turns.begin(session, user_id, question, self._worker.id, key)
+        try:
+            return self._database.write(begin)
+        except IntegrityError:  # the same key at the same moment on another connection: now it can be found
+            return self._database.write(begin)
+
+    def _launch(self, turn: Turn, turn_log: TurnLog, question: Question, work: Callable[[Cancellation], Work]) -> None:
+        cancellation = self._running[turn.id] = Cancellation()
+        self.writer.track(turn_log)
+        gevent.spawn(self._run, turn, turn_log, question.render == "html", work(cancellation), cancellation)
+
+    def _run(self, turn: Turn, turn_log: TurnLog, html: bool, work: Work, cancellation: Cancellation) -> None:
+        answer = Answer(turn.message_id, turn_log, BlockRenderer(offload=get_hub().threadpool.apply) if html else None)
+        budget = get_hub().loop.timer(self._settings.turn_budget_s)
+        budget.start(cancellation.cancel, "deadline")
+        try:
+            ended = self._guarded(turn, answer, work)
+            if ended is not None:
+                self._end(turn, turn_log, answer, *ended)
+        finally:
+            budget.stop()
+            budget.close()
+            self._running.pop(turn.id, None)
+            if not turn_log.mirror:
+                self._streams.release(turn_log)
+
+    def _guarded(self, turn: Turn, answer: Answer, work: Work) -> Ended | None:
+        """How the work ended, whatever happened in it; None for a turn that goes on elsewhere."""
+        try:
+            ended = work(answer)
+        except Cancelled as cancelled:
+            if cancelled.reason in ("lost", "drained"):
+                return None
+            if cancelled.reason == "deadline":
+                ended = "failed", answer.failed("deadline", "The answer took longer than a turn may.", retryable=True)
+            else:
+                answer.finish()
+                ended = "stopped", answer.completed("stopped")
+        except TickertapeError as error:
+            ended = "failed", answer.failed(error.code, error.message, retryable=getattr(error, "retryable", True))
+        except Exception:
+            log.exception("turn failed", extra={"turn": turn.id})
+            ended = "failed", answer.failed("internal", "Something went wrong on this server.", retryable=True)
+        return ended
+
+    def _asking(self, question: Question, earlier: list[dict[str, str]]) -> Callable[[Cancellation], Work]:
+        """The work of a plain turn: one question to the LLM service."""
+        messages = prompts.messages(question.message, assistant=question.assistant_type, context=question.context,
+                                    earlier=earlier, today=date.today())
+        request = LLMRequest(messages=messages, question=question.message, assistant=question.assistant_type,
+                             context=question.context, provider=question.provider, model=question.model)
+
+        def prepare(cancellation: Cancellation) -> Work:
+            def work(answer: Answer) -> Ended:
+                for delta in self._llm.stream(request, cancellation, answer.trail):
+                    answer.take(delta)
+                answer.finish()
+                return "completed", answer.completed(answer.finish_reason)
+            return work
+        return prepare
+
+    def _is_hopeless(self, turn: Turn) -> bool:
+        too_old = time.time() - turn.started_at > self._settings.takeover_max_age_s
+        return too_old or turn.attempt > self._settings.max_attempts
+
+    def _give_up(self, turn: Turn, text: str, answer: Answer) -> Ended:
+        answer.restore(text)
+        if turn.stop_requested:
+            answer.finish()
+            return "stopped", answer.completed("stopped")
+        return "failed", answer.failed("interrupted", "The server was restarted while it answered.", retryable=True)
+
+    def _end(self, turn: Turn, turn_log: TurnLog, answer: Answer, status: str, event: Event) -> None:
+        columns = answer.columns(event)
+        try:
+            won = self.writer.finish(turn_log, turn_log.next_frame(event), lambda connection: turns.end(connection, turn, status, columns))
+        except Exception:
+            log.exception("an answer cannot be stored", extra={"turn": turn.id})
+            event = ChatFailed(code="internal", message="The answer could not be stored.", retryable=True, partial=False)
+            columns = {"status": "error", "made": {"error": {"code": event.code, "message": event.message}}}
+            won = self.writer.finish(turn_log, turn_log.next_frame(event), lambda connection: turns.end(connection, turn, "failed", columns))
+        log.info("turn %s", status if won else "lost", extra={"turn": turn.id, "user": turn.user_id})
+
+    def _cancel(self, turn_id: str, reason: str) -> bool:
+        cancellation = self._running.get(turn_id)
+        if cancellation is not None:
+            cancellation.cancel(reason)
+        return cancellation is not None
+
+    def _lose(self, turn_id: str) -> None:
+        self._streams.lose(turn_id)
+        self._cancel(turn_id, "lost")
+
+
+def _started(turn: Turn, question: Question) -> ChatStarted:
+    return ChatStarted(stream_id=turn.id, trace_id=turn.trace_id, conversation_id=turn.conversation_id,
+                       user_message_id=turn.user_message_id, message_id=turn.message_id,
+                       assistant_type=question.assistant_type)
+
+
+def _taken_over(turn: Turn, discard_from: int, message: str) -> ProviderSwitched:
+    return ProviderSwitched(source="server", target="server", reason="worker_lost", message=message, mode="takeover",
+                            discard_from=discard_from, attempt=turn.attempt)
