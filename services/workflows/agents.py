@@ -8,9 +8,9 @@ from typing import Protocol
 
 from services.cancellation import Cancellation
 from services.errors import TickertapeError, Unavailable
-from services.llm.deltas import Began, Content, Delta, Finished, LLMRequest, Reasoning, Switched, Usage
+from services.llm.deltas import Began, Content, Delta, Finished, LLMRequest, Reasoning, Switched
+from services.llm.trail import Trail
 from services.workflows import prompting
-from services.workflows.budget import CHARACTERS_PER_TOKEN
 from services.workflows.catalogue import AGENTS, Node
 from services.workflows.desk import Desk
 from services.workflows.prose import Prose
@@ -26,7 +26,7 @@ OFFLINE = "offline"
 class LLM(Protocol):
     """What an agent needs of services.llm."""
 
-    def stream(self, request: LLMRequest, cancellation: Cancellation) -> Iterator[Delta]: ...
+    def stream(self, request: LLMRequest, cancellation: Cancellation, trail: Trail | None = None) -> Iterator[Delta]: ...
 
 
 class EmptyAnswer(Unavailable):
@@ -77,26 +77,30 @@ class Agents:
         self._llm = llm
         self._desk = desk
 
-    def work(self, task: Assignment, cancellation: Cancellation, tell: Tell) -> NodeResult:
-        """One view. Raises what the LLM service raises, and EmptyAnswer; Cancelled passes through."""
+    def work(self, task: Assignment, cancellation: Cancellation, tell: Tell, trail: Trail) -> NodeResult:
+        """One view. Raises what the LLM service raises, and EmptyAnswer; Cancelled passes through.
+
+        `trail` holds what was used, however it ends.
+        """
         started = time.monotonic()
         view = _View(task, tell)
         request = self._request(task, prompting.view(task), MAX_AGENT_TOKENS)
         view.sent(request)
-        with closing(self._llm.stream(request, cancellation)) as deltas:
+        with closing(self._llm.stream(request, cancellation, trail)) as deltas:
             for delta in deltas:
                 if not view.take(delta):
                     break
         if view.is_offline:
             return self._computed(task, tell, started)
         view.end()
-        verdict = parse(view.prose.text) or self._repaired(view, task, cancellation)
-        return view.result(verdict.citing(prompting.evidence_ids(task.pack)), started)
+        verdict = parse(view.prose.text) or self._repaired(view, task, cancellation, trail)
+        result = view.result(verdict.citing(prompting.evidence_ids(task.pack)), started)
+        return replace(result, usage=tuple(trail.usage))
 
-    def conclude(self, task: Assignment, overall: Overall, cancellation: Cancellation) -> Iterator[Delta]:
+    def conclude(self, task: Assignment, overall: Overall, cancellation: Cancellation, trail: Trail) -> Iterator[Delta]:
         """The answer, as the deltas of the turn; the overall verdict is given to the model, not asked of it."""
         request = self._request(task, prompting.synthesis(task, overall), MAX_ANSWER_TOKENS)
-        with closing(self._llm.stream(request, cancellation)) as deltas:
+        with closing(self._llm.stream(request, cancellation, trail)) as deltas:
             for delta in deltas:
                 if isinstance(delta, Began) and delta.provider == OFFLINE:
                     break
@@ -116,7 +120,7 @@ class Agents:
 
     def _computed(self, task: Assignment, tell: Tell, started: float) -> NodeResult:
         """The desk's report in the agent's voice, with a verdict computed from the measures."""
-        tell(Noticed("No model is configured: the desk computes this part from the data", data={"provider": OFFLINE}))
+        tell(Noticed("No model answers: the desk computes this part from the data", data={"provider": OFFLINE}))
         text = ""
         for piece in self._desk.report(task):
             text += piece
@@ -125,21 +129,19 @@ class Agents:
             task.node.id, task.node.agent, text.strip(), self._desk.verdict(task), OFFLINE, "desk", (), _since(started)
         )
 
-    def _repaired(self, view: "_View", task: Assignment, cancellation: Cancellation) -> Verdict:
+    def _repaired(self, view: "_View", task: Assignment, cancellation: Cancellation, trail: Trail) -> Verdict:
         """Ask once for the verdict alone; an agent that gives none abstains, and its prose stays."""
         view.tell(Noticed("Asked again for its verdict", data={"repair": 1}))
         request = self._request(task, prompting.repair(task, view.prose.text), 300)
         view.sent(request)
         text = ""
         try:
-            with closing(self._llm.stream(request, cancellation)) as deltas:
+            with closing(self._llm.stream(request, cancellation, trail)) as deltas:
                 for delta in deltas:
                     if isinstance(delta, Content) and len(text) < MAX_CHARACTERS:
                         text += delta.text
                     elif isinstance(delta, Switched):
                         text = text[: delta.discard_from]
-                    elif isinstance(delta, Finished):
-                        view.usage += delta.usage
         except TickertapeError:
             pass  # the prose is there; only its verdict is not
         return parse(text) or abstention("Gave no verdict that could be read")
@@ -152,7 +154,6 @@ class _View:
         self.task = task
         self.tell = tell
         self.prose = Prose()
-        self.usage: tuple[Usage, ...] = ()
         self.is_offline = False
         self.provider = self.model = ""
         self.reason = "stop"
@@ -181,9 +182,9 @@ class _View:
             case Switched():
                 self._switch(delta)
             case Finished():
-                self.provider, self.model, self.reason, self.usage = delta.provider, delta.model, delta.reason, delta.usage
+                self.provider, self.model, self.reason = delta.provider, delta.model, delta.reason
         if len(self.prose.text) > MAX_CHARACTERS:
-            self.reason, self.usage = "length", (self._estimated(),)
+            self.reason = "length"
             self.tell(Noticed(f"Stopped reading after {MAX_CHARACTERS:,} characters"))
             return False
         return not self.is_offline
@@ -205,13 +206,8 @@ class _View:
             self.tell(Wrote(verdict.summary, self.characters))
         return NodeResult(
             self.task.node.id, self.task.node.agent, self.prose.shown or verdict.summary, verdict, self.provider, self.model,
-            self.usage, _since(started), self.reason,
+            duration_ms=_since(started), reason=self.reason,
         )  # fmt: skip
-
-    def _estimated(self) -> Usage:
-        """The usage of a stream we left before its provider could count."""
-        sent, received = self._sent // CHARACTERS_PER_TOKEN, len(self.prose.text) // CHARACTERS_PER_TOKEN
-        return Usage(self.provider, self.model, sent, received, estimated=True)
 
 
 def shifted(delta: Delta, characters: int) -> Delta:

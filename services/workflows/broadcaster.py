@@ -7,6 +7,8 @@ from typing import Protocol
 import gevent
 
 from services import signals
+from services.events import Event, WorkflowDetected, WorkflowUpdated
+from services.events import data as json_of
 from services.workflows.catalogue import Workflow, outline
 from services.workflows.runs import RunState
 
@@ -17,7 +19,7 @@ FLUSH_CHARACTERS = 2_000
 class Log(Protocol):
     """The turn's log, as far as this module writes it."""
 
-    def append(self, event: str, payload: dict[str, object]) -> None: ...
+    def append(self, event: Event) -> None: ...
 
 
 class Broadcaster:
@@ -59,11 +61,10 @@ class Broadcaster:
 
     def detected(self, workflow: Workflow, run_id: str, reason: str) -> None:
         """Write `workflow_detected`: what is about to run, and why."""
-        payload = {
-            "workflowId": run_id, "workflow": workflow.id, "name": workflow.name, "message": workflow.message,
-            "agents": outline(workflow.nodes), "estimatedTime": workflow.estimated_seconds(), "reason": reason,
-        }  # fmt: skip
-        self._append("workflow_detected", payload)
+        self._append(WorkflowDetected(
+            workflow_id=run_id, workflow=workflow.id, title=workflow.name, message=workflow.message,
+            agents=outline(workflow.nodes), estimated_time=workflow.estimated_seconds(), reason=reason,
+        ))  # fmt: skip
 
     def flush(self) -> None:
         """Write the tokens gathered so far, one event an agent."""
@@ -73,22 +74,22 @@ class Broadcaster:
         gathered, self._gathered, self._characters = self._gathered, {}, 0
         for events in gathered.values():
             text = "".join(event.text for event in events)
-            self._append("workflow_update", _agent(events[-1], "agent.token", "", {"content": text}))
+            self._append(_agent(events[-1], "agent.token", "", {"content": text}))
 
-    def _append(self, event: str, payload: dict[str, object]) -> None:
-        self.state.apply(event, payload)
-        self._log.append(event, payload)
+    def _append(self, event: Event) -> None:
+        self.state.apply(json_of(event))
+        self._log.append(event)
 
-    def _write(self, payload: dict[str, object]) -> None:
+    def _write(self, event: Event) -> None:
         self.flush()
-        self._append("workflow_update", payload)
+        self._append(event)
 
     # -- one receiver a signal --
 
     def _workflow_started(self, sender: object, event: signals.WorkflowStarted) -> None:
-        data = {"workflow": event.workflow, "name": event.name, "steps": event.steps, "recalled": list(event.recalled)}
+        brought = {"workflow": event.workflow, "name": event.name, "steps": event.steps, "recalled": list(event.recalled)}
         again = f", {len(event.recalled)} of {event.steps} parts already done" if event.recalled else ""
-        self._write(_workflow(event, "workflow.started", 0, f"{event.name} started{again}", data))
+        self._write(_workflow(event, "workflow.started", f"{event.name} started{again}", brought))
 
     def _agent_started(self, sender: object, event: signals.AgentStarted) -> None:
         self._write(_agent(event, "agent.started", event.task, {"needs": list(event.needs), "missing": list(event.missing)}))
@@ -111,13 +112,13 @@ class Broadcaster:
         gevent.spawn(self.flush)
 
     def _agent_completed(self, sender: object, event: signals.AgentCompleted) -> None:
-        data: dict[str, object] = {
+        brought: dict[str, object] = {
             "verdict": dict(event.verdict), "usage": list(event.usage), "provider": event.provider, "model": event.model,
             "durationMs": event.duration_ms, "summary": event.verdict["summary"], "recalled": event.recalled,
         }  # fmt: skip
         if event.text is not None:
-            data["text"] = event.text
-        self._write(_agent(event, "agent.completed", str(event.verdict["summary"]) or "Finished", data))
+            brought["text"] = event.text
+        self._write(_agent(event, "agent.completed", str(event.verdict["summary"]) or "Finished", brought))
 
     def _agent_failed(self, sender: object, event: signals.AgentFailed) -> None:
         self._write(_agent(event, "agent.failed", event.message, {"code": event.code, "required": event.required, "kept": event.kept}))
@@ -126,30 +127,29 @@ class Broadcaster:
         self._write(_agent(event, "agent.skipped", event.message, {}))
 
     def _workflow_completed(self, sender: object, event: signals.WorkflowCompleted) -> None:
-        data = {
+        brought = {
             "verdict": dict(event.verdict), "missing": list(event.missing), "partial": event.partial, "tokens": event.tokens,
             "cost": event.cost, "durationMs": event.duration_ms,
         }  # fmt: skip
         message = f"Finished without {len(event.missing)} of its views" if event.missing else "Finished"
-        self._write(_workflow(event, "workflow.completed", event.steps, message, data))
+        self._write(_workflow(event, "workflow.completed", message, brought))
 
     def _workflow_failed(self, sender: object, event: signals.WorkflowFailed) -> None:
-        self._write(_workflow(event, "workflow.failed", event.steps, event.message, {"code": event.code}))
+        self._write(_workflow(event, "workflow.failed", event.message, {"code": event.code}))
 
 
-def _workflow(event: signals.WorkflowEvent, kind: str, step: int, message: str, data: Mapping[str, object]) -> dict[str, object]:
-    return _update(event, kind, step, None, "", message, data)
+def _workflow(event: signals.WorkflowEvent, kind: str, message: str, data: Mapping[str, object]) -> WorkflowUpdated:
+    return WorkflowUpdated(
+        workflow_id=event.workflow_id, event_type=kind, message=message, progress=event.progress, data=data, timestamp=_stamp(event),
+    )  # fmt: skip
 
 
-def _agent(event: signals.AgentEvent, kind: str, message: str, data: Mapping[str, object]) -> dict[str, object]:
-    return _update(event, kind, event.step, event.agent, event.task, message, {"node": event.node, **data})
+def _agent(event: signals.AgentEvent, kind: str, message: str, data: Mapping[str, object]) -> WorkflowUpdated:
+    return WorkflowUpdated(
+        workflow_id=event.workflow_id, event_type=kind, step_index=event.step, agent=event.agent, task=event.task, message=message,
+        progress=event.progress, data={"nodeId": event.node, **data}, timestamp=_stamp(event),
+    )  # fmt: skip
 
 
-def _update(
-    event: signals.WorkflowEvent, kind: str, step: int, agent: str | None, task: str, message: str, data: Mapping[str, object]
-) -> dict[str, object]:
-    stamp = datetime.fromtimestamp(event.at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return {
-        "workflowId": event.workflow_id, "eventType": kind, "stepIndex": step, "agent": agent, "task": task, "message": message,
-        "progress": event.progress, "data": dict(data), "timestamp": stamp,
-    }  # fmt: skip
+def _stamp(event: signals.WorkflowEvent) -> str:
+    return datetime.fromtimestamp(event.at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

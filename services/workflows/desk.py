@@ -1,32 +1,33 @@
 """The desk without a model: each agent's part, its verdict and the conclusion, computed from the evidence pack."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from services.llm.deltas import Attempt, Began, Content, Delta, Finished
 from services.workflows.catalogue import AGENTS
-from services.workflows.prompting import items
+from services.workflows.prompting import Pack
 from services.workflows.verdicts import Overall, Verdict, abstention, label
 
 if TYPE_CHECKING:
     from services.workflows.agents import Assignment
 
-WriteReport = Callable[[str, str, Mapping[str, object], object], Iterable[str]]
+WriteReport = Callable[[str, str, Mapping[str, object], Pack], Iterable[str]]  # question, assistant, context, pack
 Measures = dict[str, dict[str, tuple[float, str]]]  # symbol -> measure -> (value, evidence id)
 
 # The rules of a stance: measure, how much it counts, and the values at which it says -1 and +1; between them it is linear.
 _RULES: dict[str, tuple[tuple[str, float, float, float], ...]] = {
     "analyst": (("cagr", 2, -0.05, 0.15), ("sharpe", 2, -0.3, 1.0), ("total_return", 1, -0.3, 0.5), ("alpha", 1, -0.1, 0.1)),
-    "trader": (("trend", 2, -0.1, 0.1), ("momentum", 2, -0.15, 0.15), ("rsi14", 1, 75, 35)),
+    "trader": (("trend", 2, -0.1, 0.1), ("momentum_3m", 2, -0.15, 0.15), ("momentum_12m", 1, -0.3, 0.3), ("rsi14", 1, 75, 35)),
     "riskManager": (("volatility", 2, 0.45, 0.15), ("max_drawdown", 2, -0.6, -0.15), ("beta", 1, 1.8, 0.6), ("var95_historical", 1, -0.04, -0.01)),
 }
 _RULES["advisor"] = _RULES["analyst"] + _RULES["riskManager"]
 _NAMES = {
     "cagr": "growth a year", "sharpe": "Sharpe ratio", "total_return": "total return", "alpha": "alpha", "trend": "distance from the 200-day average",
-    "momentum": "momentum", "rsi14": "RSI", "volatility": "volatility a year", "max_drawdown": "largest drawdown", "beta": "beta",
+    "momentum_3m": "momentum over 3 months", "momentum_12m": "momentum over 12 months", "rsi14": "RSI", "volatility": "volatility a year", "max_drawdown": "largest drawdown", "beta": "beta",
     "var95_historical": "one-day VaR at 95 %",
 }  # fmt: skip
-_FRACTIONS = {"cagr", "total_return", "alpha", "trend", "momentum", "volatility", "max_drawdown", "var95_historical"}
+_FRACTIONS = {"cagr", "total_return", "alpha", "trend", "momentum_3m", "momentum_12m", "volatility", "max_drawdown", "var95_historical"}
 
 
 class Desk:
@@ -40,12 +41,22 @@ class Desk:
         agent = AGENTS[task.node.agent]
         if agent.id in ("bull", "bear"):
             yield from _argument(task, for_it=agent.id == "bull")
-        elif self._write_report is not None:
-            symbols = [task.node.symbol] if task.node.symbol else None
-            context = {**task.context, "symbols": symbols} if symbols else task.context
-            yield from self._write_report(task.question, agent.assistant, context, task.pack)
-        else:
-            yield from _points(task, AGENTS[task.node.agent].assistant)
+            return
+        written = False
+        for piece in self._written(task, agent.assistant):
+            written = True
+            yield piece
+        if not written:
+            yield from _points(task, agent.assistant)
+
+    def _written(self, task: "Assignment", assistant: str) -> Iterable[str]:
+        """The market desk's report, about one symbol where the node has one."""
+        if self._write_report is None or task.pack is None:
+            return ()
+        if task.node.symbol is None:
+            return self._write_report(task.question, assistant, task.context, task.pack)
+        context = {**task.context, "symbols": [task.node.symbol]}
+        return self._write_report(task.node.symbol, assistant, context, narrowed(task.pack, task.node.symbol))
 
     def verdict(self, task: "Assignment") -> Verdict:
         """One agent's verdict, by the rules of its assistant. No data, or an assistant without rules: it abstains.
@@ -79,18 +90,25 @@ class Desk:
         yield Finished("offline", "desk", "stop", (), (Attempt("offline", "desk", "ok", 0, 0, 0),))
 
 
-def measures(pack: object) -> Measures:
+def narrowed(pack: Pack, symbol: str) -> Pack:
+    """The same evidence about one symbol only."""
+    return replace(
+        pack,
+        items=tuple(item for item in pack.items if item.symbol in (None, symbol)),
+        instruments=tuple(instrument for instrument in pack.instruments if instrument.symbol == symbol),
+        weights={},
+    )
+
+
+def measures(pack: Pack | None) -> Measures:
     """The pack's numbers by symbol and measure; trend is the price's distance from its 200-day average."""
     found: Measures = {}
-    for item in items(pack):
-        value, symbol = item.get("value"), item.get("symbol")
-        if symbol and isinstance(value, (int, float)) and not isinstance(value, bool):
-            name = str(item.get("measure") or str(item["id"]).rsplit(".", 1)[-1].rsplit(":", 1)[-1])
-            found.setdefault(str(symbol), {})[name] = (float(value), str(item["id"]))
+    for item in pack.items if pack is not None else ():
+        if item.symbol and item.value is not None:
+            found.setdefault(item.symbol, {})[item.measure] = (item.value, item.id)
     for of in found.values():
-        price, average = of.get("close") or of.get("price") or of.get("last_close"), of.get("sma200")
-        if price and average and average[0] > 0:
-            of["trend"] = (price[0] / average[0] - 1, average[1])
+        if "close" in of and of.get("sma200", (0, ""))[0] > 0:
+            of["trend"] = (of["close"][0] / of["sma200"][0] - 1, of["sma200"][1])
     return found
 
 
@@ -136,7 +154,7 @@ def _argument(task: "Assignment", for_it: bool) -> Iterator[str]:
 
 
 def _conclusion(task: "Assignment", overall: Overall) -> Iterator[str]:
-    yield "No model is configured, so this conclusion is computed from the specialists' measures by fixed rules; no model wrote or judged it.\n\n"
+    yield "No model wrote this: the built-in desk computed it from the specialists' measures, by fixed rules.\n\n"
     if not overall.voices:
         yield "**No view.** None of the specialists had data to judge by.\n\n"
     else:
@@ -151,7 +169,7 @@ def _conclusion(task: "Assignment", overall: Overall) -> Iterator[str]:
     if risks:
         yield "\nWhat speaks against it most:\n\n"
         yield from (f"- {risk}\n" for risk in risks[:4])
-    yield "\nThe rules read past prices only: they know no news, no business and no plans of yours. Add a model's key for a judgement in words.\n"
+    yield "\nThe rules read past prices only: they know no news, no business and no plans of yours. With a model's key, specialists in words take their place.\n"
 
 
 def _title(node: str, agent: str) -> str:

@@ -7,7 +7,7 @@ the end streams the last node's answer. The turn's cancellation interrupts the c
 import logging
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -18,7 +18,8 @@ from gevent.queue import Empty, Queue
 from services import signals
 from services.cancellation import Cancellation, Cancelled
 from services.errors import TickertapeError, Unavailable
-from services.llm.deltas import Began, Content, Delta, Finished, Switched
+from services.llm.deltas import Began, Content, Delta, Finished, Switched, Usage
+from services.llm.trail import Trail
 from services.workflows.agents import Agents, Assignment, Noticed, Wrote, shifted
 from services.workflows.budget import Budget, Ledger
 from services.workflows.catalogue import AGENTS, Node, Workflow
@@ -60,13 +61,15 @@ class Engine:
         self.per_run = per_run
         self.slots = BoundedSemaphore(per_server)
 
-    def run(self, job: Job, cancellation: Cancellation, checkpoints: Checkpoints) -> Iterator[Delta]:
-        """Run a job, or go on with it; yields the deltas of its answer, the usage of all agents in the last.
+    def run(
+        self, job: Job, cancellation: Cancellation, checkpoints: Checkpoints, trail: Trail | None = None
+    ) -> Iterator[Delta]:
+        """Run a job, or go on with it; yields the deltas of its answer. `trail` gets the usage of all agents, however it ends.
 
         Raises WorkflowFailure when no answer is possible, what the LLM service raises while the answer streams, and
         Cancelled. After it has raised or was closed, nothing more is announced.
         """
-        execution = _Execution(self, job, cancellation, checkpoints)
+        execution = _Execution(self, job, cancellation, checkpoints, trail or Trail())
         try:
             yield from execution.deltas()
         finally:
@@ -84,19 +87,27 @@ class _Outcome:
     cancelled: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Working:
+    greenlet: gevent.Greenlet
+    cancellation: Cancellation
+    trail: Trail
+
+
 class _Execution:
     """One run, from its first node to its last."""
 
-    def __init__(self, engine: Engine, job: Job, cancellation: Cancellation, checkpoints: Checkpoints) -> None:
+    def __init__(self, engine: Engine, job: Job, cancellation: Cancellation, checkpoints: Checkpoints, trail: Trail) -> None:
         self._engine = engine
         self._job = job
         self._cancellation = cancellation
         self._checkpoints = checkpoints
+        self._trail = trail
         self._ledger = Ledger(job.budget)
         self._steps = {node.id: index for index, node in enumerate(job.workflow.nodes)}
         self._last = job.workflow.last
         self._waiting = {node.id: node for node in job.workflow.nodes if node is not self._last}
-        self._working: dict[str, tuple[gevent.Greenlet, Cancellation]] = {}
+        self._working: dict[str, _Working] = {}
         self._results: dict[str, NodeResult] = {}
         self._missing: dict[str, Missing] = {}
         self._outcomes: Queue[_Outcome | None] = Queue()
@@ -121,17 +132,18 @@ class _Execution:
     def silence(self) -> None:
         """End all agents and hear nothing more of them."""
         self._silent = True
-        greenlets = [greenlet for greenlet, _ in self._working.values()]
-        for _, cancellation in self._working.values():
-            cancellation.cancel(self._cancellation.reason or "stopped")
-        gevent.joinall(greenlets, timeout=FAREWELL)
+        for working in self._working.values():
+            working.cancellation.cancel(self._cancellation.reason or "stopped")
+        gevent.joinall([working.greenlet for working in self._working.values()], timeout=FAREWELL)
+        for working in self._working.values():
+            self._trail.usage += working.trail.usage
 
     def _recall(self, result: NodeResult) -> None:
         """Take over a node that an earlier attempt finished."""
         node = self._waiting.pop(result.node, None)
         if node is not None:
             self._results[node.id] = result
-            self._ledger.book(node.id, result.usage)
+            self._book(node, result.usage)
             self._completed(node, result, recalled=True)
 
     def _gather_views(self) -> None:
@@ -167,8 +179,13 @@ class _Execution:
         return all(need in self._results or need in self._missing for need in node.needs)
 
     def _start(self, node: Node) -> None:
-        cancellation = Cancellation()
-        self._working[node.id] = (gevent.spawn(self._agent, node, self._assignment(node), cancellation), cancellation)
+        cancellation, trail = Cancellation(), Trail()
+        greenlet = gevent.spawn(self._agent, node, self._assignment(node), cancellation, trail)
+        self._working[node.id] = _Working(greenlet, cancellation, trail)
+
+    def _book(self, node: Node, usage: Sequence[Usage]) -> None:
+        self._ledger.book(node.id, tuple(usage))
+        self._trail.usage += usage
 
     def _assignment(self, node: Node) -> Assignment:
         job = self._job
@@ -180,13 +197,14 @@ class _Execution:
 
     def _settle(self, outcome: _Outcome | None) -> None:
         """Take an agent's end into account."""
-        if outcome is None or self._working.pop(outcome.node.id, None) is None:
+        working = self._working.pop(outcome.node.id, None) if outcome is not None else None
+        if working is None:
             return
+        self._book(outcome.node, working.trail.usage)
         if outcome.cancelled is not None:
             raise Cancelled(outcome.cancelled)
         if outcome.result is not None:
             self._results[outcome.node.id] = outcome.result
-            self._ledger.book(outcome.node.id, outcome.result.usage)
             self._completed(outcome.node, outcome.result)
             return
         self._missing[outcome.node.id] = outcome.missing
@@ -200,8 +218,8 @@ class _Execution:
 
     def _cut(self) -> None:
         """The budget is spent: end those at work, leave out the rest."""
-        for _, cancellation in self._working.values():
-            cancellation.cancel("budget")
+        for working in self._working.values():
+            working.cancellation.cancel("budget")
         while self._working:
             with self._cancellation.interruptible():
                 try:
@@ -220,13 +238,13 @@ class _Execution:
 
     # -- one agent, in its own greenlet --
 
-    def _agent(self, node: Node, task: Assignment, cancellation: Cancellation) -> None:
+    def _agent(self, node: Node, task: Assignment, cancellation: Cancellation, trail: Trail) -> None:
         """Work, store the result, report how it ended. Nothing leaves this greenlet but through the queue."""
         written = _Written(self, node)
         try:
             with self._slot(node, cancellation), self._deadline(node, cancellation):
                 self._tell_node(signals.AgentStarted, node, needs=node.needs, missing=tuple(gap.node for gap in task.missing))
-                result = self._engine.agents.work(task, cancellation, written)
+                result = self._engine.agents.work(task, cancellation, written, trail)
             cancellation.check()
             self._checkpoints.save(self._job.run_id, result)
             outcome = _Outcome(node, result)
@@ -287,12 +305,12 @@ class _Execution:
 
     def _conclude(self) -> Iterator[Delta]:
         """Stream the last node's answer; store it before its end is told."""
-        node, started = self._last, time.monotonic()
+        node, started, before = self._last, time.monotonic(), len(self._trail.usage)
         weighed, text, opening = self._overall(), "", self._opening()
         with self._slot(node, self._cancellation):
             self._tell_node(signals.AgentStarted, node, needs=node.needs, missing=tuple(self._missing))
             try:
-                for delta in self._engine.agents.conclude(self._assignment(node), weighed, self._cancellation):
+                for delta in self._engine.agents.conclude(self._assignment(node), weighed, self._cancellation, self._trail):
                     match delta:
                         case Began() if not text:
                             yield delta
@@ -307,7 +325,7 @@ class _Execution:
                             text = text[: delta.discard_from]
                             yield delta
                         case Finished():
-                            yield self._finished(delta, text, weighed, started)
+                            yield self._finished(delta, text, weighed, started, tuple(self._trail.usage[before:]))
                         case _:
                             yield delta
             except TickertapeError as error:
@@ -315,13 +333,13 @@ class _Execution:
                 self._tell(signals.WorkflowFailed, steps=len(self._steps), code=error.code, message=error.message)
                 raise
 
-    def _finished(self, delta: Finished, text: str, weighed: Overall, started: float) -> Finished:
+    def _finished(self, delta: Finished, text: str, weighed: Overall, started: float, usage: tuple[Usage, ...]) -> Finished:
         """Store the answer, tell that it is there, and sum up what everything cost."""
         self._cancellation.check()
         node = self._last
         duration = round((time.monotonic() - started) * 1000)
         verdict = Verdict(weighed.stance, weighed.confidence, abstained=weighed.voices == 0)
-        result = NodeResult(node.id, node.agent, text, verdict, delta.provider, delta.model, delta.usage, duration, delta.reason)
+        result = NodeResult(node.id, node.agent, text, verdict, delta.provider, delta.model, usage, duration, delta.reason)
         self._checkpoints.save(self._job.run_id, result)
         self._cancellation.check()
         return self._complete(result, delta, weighed)
@@ -334,7 +352,7 @@ class _Execution:
             signals.WorkflowCompleted, steps=len(self._steps), verdict=weighed.payload(), missing=self._gaps(), partial=bool(self._missing),
             tokens=self._ledger.tokens, cost=self._ledger.cost, duration_ms=self._ledger.elapsed_ms,
         )  # fmt: skip
-        return replace(delta, usage=tuple(self._ledger.usage))
+        return replace(delta, usage=tuple(self._trail.usage))
 
     def _repeat(self, result: NodeResult) -> Iterator[Delta]:
         """The answer was already written when its worker was lost: give it again, without asking anybody."""
@@ -342,6 +360,7 @@ class _Execution:
             self._missing[self._waiting.pop(node.id).id] = Missing(node.id, node.agent, "Missing from the finished answer")
         yield Began(result.provider, result.model, 1)
         yield Content(result.text)
+        self._trail.usage += result.usage
         yield self._complete(result, Finished(result.provider, result.model, result.reason, (), ()), self._overall(), recalled=True)
 
     def _overall(self) -> Overall:

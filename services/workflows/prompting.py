@@ -1,10 +1,10 @@
 """What the agents are asked: the files of prompts/, the evidence, and what other agents have said, as chat messages."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from services.workflows.catalogue import AGENTS
 from services.workflows.verdicts import Overall
@@ -13,9 +13,28 @@ if TYPE_CHECKING:
     from services.workflows.agents import Assignment
 
 _FOLDER = Path(__file__).with_name("prompts")
-MAX_EVIDENCE = 160  # items; a pack of more is a table for a page, not for a prompt
 MAX_VIEW = 6_000  # characters of one agent's prose that another reads
 Messages = list[dict[str, str]]
+
+
+class Item(Protocol):
+    """One figure of the evidence."""
+
+    id: str
+    symbol: str | None
+    value: float | None
+
+    @property
+    def measure(self) -> str: ...
+
+
+class Pack(Protocol):
+    """The evidence of a run, as agents use it."""
+
+    @property
+    def items(self) -> Sequence[Item]: ...
+
+    def prompt_text(self) -> str: ...
 
 
 @cache
@@ -44,16 +63,9 @@ def repair(task: "Assignment", prose: str) -> Messages:
     return [_system(prompt("_verdict"), "Answer with the JSON block alone."), _user(_part("text", prose[:MAX_VIEW]))]
 
 
-def evidence_ids(pack: object | None) -> list[str]:
+def evidence_ids(pack: Pack | None) -> list[str]:
     """The ids that an agent may cite."""
-    return [str(item["id"]) for item in items(pack)]
-
-
-def items(pack: object | None) -> list[Mapping[str, object]]:
-    """The pack's items as plain mappings: id, label, value, unit, currency, asOf, source, formula, symbol."""
-    found: Iterable[object] = getattr(pack, "items", ()) if pack is not None else ()
-    found = found() if callable(found) else found
-    return [item if isinstance(item, Mapping) else item.payload() for item in found]
+    return [item.id for item in pack.items] if pack is not None else []
 
 
 def _brief(task: "Assignment") -> str:
@@ -63,7 +75,7 @@ def _brief(task: "Assignment") -> str:
         parts.append(_part("context", json.dumps(dict(task.context), ensure_ascii=False)))
     if task.node.symbol:
         parts.append(f"Look only at {task.node.symbol}; others do the rest.")
-    parts.append(_part("evidence", _evidence(task)))
+    parts.append(_part("evidence", _evidence(task.pack)))
     parts += [_part(f"view of {result.node}", _spoken(result.text, result.verdict.payload())) for result in task.views]
     parts += [_part(f"unfinished view of {gap.node}", gap.text[:MAX_VIEW]) for gap in task.missing if gap.text]
     if gaps := [f"{gap.node} ({gap.reason})" for gap in task.missing]:
@@ -71,15 +83,9 @@ def _brief(task: "Assignment") -> str:
     return "\n\n".join(parts)
 
 
-def _evidence(task: "Assignment") -> str:
-    lines = [_line(item) for item in items(task.pack) if task.node.symbol in (None, item.get("symbol")) or item.get("symbol") is None]
-    return "\n".join(lines[:MAX_EVIDENCE]) or "No data was found. Say so, and abstain where the answer would need it."
-
-
-def _line(item: Mapping[str, object]) -> str:
-    unit = item.get("currency") or item.get("unit") or ""
-    where = ", ".join(str(item[key]) for key in ("asOf", "source") if item.get(key))
-    return f"[{item['id']}] {item.get('symbol') or ''} {item.get('label', '')}: {item.get('value')} {unit} ({where})"
+def _evidence(pack: Pack | None) -> str:
+    text = pack.prompt_text() if pack is not None else ""
+    return text or "No data was found. Say so, and abstain where the answer would need it."
 
 
 def _spoken(text: str, verdict: Mapping[str, object]) -> str:

@@ -3,80 +3,102 @@
 from collections.abc import Iterable, Mapping
 
 _NODE_STATES = {
-    "agent.started": "running", "agent.completed": "completed", "agent.failed": "failed", "agent.skipped": "skipped",
+    "agent.started": "running", "agent.completed": "done", "agent.failed": "failed", "agent.skipped": "skipped",
 }  # fmt: skip
-_RUN_STATES = {"workflow.started": "running", "workflow.completed": "completed", "workflow.failed": "failed"}
+_RUN_STATES = {"workflow.started": "running", "workflow.completed": "done", "workflow.failed": "failed"}
+_ABOUT = ("workflowId", "workflow", "name", "message", "reason", "estimatedTime")
+
+Json = Mapping[str, object]
 
 
 class RunState:
-    """What is known of one run. Feed it `workflow_detected`, `workflow_update` and the turn's last event, in order."""
+    """What is known of one run: feed it the turn's events, in order.
+
+    A run and its nodes are waiting, running, done or failed; a node may be skipped, both may be stopped.
+    """
 
     def __init__(self) -> None:
-        self._run: dict[str, object] = {"workflowId": None, "state": "waiting", "progress": 0.0}
+        self._run: dict[str, object] = {"workflowId": None, "workflow": None, "state": "waiting", "progress": 0.0}
         self._nodes: list[dict[str, object]] = []
+        self._texts: list[list[str]] = []
 
     @classmethod
-    def of(cls, events: Iterable[tuple[str, Mapping[str, object]]]) -> "RunState":
+    def of(cls, events: Iterable[Json]) -> "RunState":
         """The state after these events; those that say nothing of a workflow are passed over."""
         state = cls()
-        for event, payload in events:
-            state.apply(event, payload)
+        for event in events:
+            state.apply(event)
         return state
 
-    def apply(self, event: str, payload: Mapping[str, object]) -> None:
+    def __bool__(self) -> bool:
+        """Whether there is a run at all."""
+        return bool(self._nodes)
+
+    @property
+    def workflow(self) -> str | None:
+        """The id of the workflow that runs."""
+        return self._run["workflow"]
+
+    def apply(self, event: Json) -> None:
         """Take one more event into account."""
-        if event == "workflow_detected":
-            self._detected(payload)
-        elif event == "workflow_update":
-            self._updated(payload)
-        elif event in ("chat_completed", "error"):
-            self._ended(event, payload)
+        kind = event["type"]
+        if kind == "workflow_detected":
+            self._detected(event)
+        elif kind == "workflow_update" and self._nodes:
+            self._updated(event)
+        elif kind in ("chat_completed", "error"):
+            self._ended("failed" if kind == "error" else "stopped")
 
     def to_dict(self, *, texts: bool = True) -> dict[str, object]:
         """The run with its nodes, as JSON values; without `texts`, only their length is told."""
-        nodes = [node if texts else {**{k: v for k, v in node.items() if k != "text"}, "characters": len(node["text"])} for node in self._nodes]
-        return {**self._run, "nodes": [dict(node) for node in nodes]}
+        told = ["".join(pieces) for pieces in self._texts]
+        nodes = [node | ({"text": text} if texts else {"characters": len(text)}) for node, text in zip(self._nodes, told)]
+        return {**self._run, "nodes": nodes}
 
-    def _detected(self, payload: Mapping[str, object]) -> None:
-        kept = ("workflowId", "workflow", "name", "message", "reason", "estimatedTime")
-        self._run.update({key: payload[key] for key in kept if key in payload})
-        if not self._nodes:
-            self._nodes = [{**step, "state": "waiting", "text": ""} for step in payload["agents"]]
+    def _detected(self, event: Json) -> None:
+        """A run, or its next attempt, which tells again what the last one finished."""
+        self._run = {key: event[key] for key in _ABOUT} | {"state": "waiting", "progress": 0.0}
+        self._nodes = [{**step, "state": "waiting"} for step in event["agents"]]
+        self._texts = [[] for _ in self._nodes]
 
-    def _updated(self, payload: Mapping[str, object]) -> None:
-        kind, data = str(payload["eventType"]), payload.get("data") or {}
-        self._run["progress"] = payload["progress"]
-        self._run["workflowId"] = payload["workflowId"]
-        if kind.startswith("workflow."):
+    def _updated(self, event: Json) -> None:
+        kind = str(event["eventType"])
+        self._run["progress"] = event["progress"]
+        if kind in _RUN_STATES:
             self._run["state"] = _RUN_STATES[kind]
-            self._run[f"{_RUN_STATES[kind]}At"] = payload["timestamp"]
+            self._run["startedAt" if kind == "workflow.started" else "endedAt"] = event["timestamp"]
             if kind != "workflow.started":
-                self._run |= {"result": dict(data), "resultMessage": payload["message"]}
-        elif (step := payload["stepIndex"]) < len(self._nodes):
-            self._node(self._nodes[step], kind, payload, data)
+                self._run["result"] = {"message": event["message"], **event["data"]}
+                self._close("stopped")
+        else:
+            self._told(int(event["stepIndex"]), kind, event)
 
-    def _node(self, node: dict[str, object], kind: str, payload: Mapping[str, object], data: Mapping[str, object]) -> None:
-        if kind in _NODE_STATES:
-            node["state"] = _NODE_STATES[kind]
-            node["endedAt" if kind != "agent.started" else "startedAt"] = payload["timestamp"]
+    def _told(self, step: int, kind: str, event: Json) -> None:
+        """One event of a node."""
+        node, data = self._nodes[step], event["data"]
         if kind == "agent.token":
-            node["text"] += data["content"]
+            self._texts[step].append(data["content"])
             return
+        node["message"] = event["message"]
         if kind == "agent.started":
-            node["text"] = ""
-            for key in ("result", "endedAt"):
-                node.pop(key, None)
-        elif kind == "agent.completed":
-            node["text"] = data.get("text", node["text"])
-            node["result"] = {key: value for key, value in data.items() if key not in ("text", "node")}
+            node |= {"state": "running", "startedAt": event["timestamp"]}
+            self._texts[step] = []
+        elif kind in _NODE_STATES:
+            node |= {"state": _NODE_STATES[kind], "endedAt": event["timestamp"]}
+            node["result"] = {key: value for key, value in data.items() if key not in ("nodeId", "text")}
+        if "text" in data:
+            self._texts[step] = [data["text"]]
         elif "discardFrom" in data:
-            node["text"] = node["text"][: data["discardFrom"]]
-        node["message"] = payload["message"]
+            self._texts[step] = ["".join(self._texts[step])[: data["discardFrom"]]]
 
-    def _ended(self, event: str, payload: Mapping[str, object]) -> None:
-        """The turn is over. What was at work when it was stopped stays as it was, and is called stopped."""
-        if self._run["state"] in ("waiting", "running"):
-            self._run["state"] = "failed" if event == "error" else "stopped"
-            for node in self._nodes:
-                if node["state"] in ("running", "waiting"):
-                    node["state"] = "stopped" if node["state"] == "running" else "not started"
+    def _ended(self, state: str) -> None:
+        """The turn is over, and with it a run that had not ended by itself."""
+        if self._nodes and self._run["state"] in ("waiting", "running"):
+            self._run["state"] = state
+            self._close("stopped")
+
+    def _close(self, state: str) -> None:
+        """What was at work is called stopped; what had not begun stays waiting."""
+        for node in self._nodes:
+            if node["state"] == "running":
+                node["state"] = state

@@ -3,7 +3,10 @@ from dataclasses import dataclass, field
 import pytest
 
 from services.cancellation import Cancellation
+from services.events import Event
+from services.events import data as json_of
 from services.llm.deltas import Content, Delta, Switched
+from services.llm.trail import Trail
 from services.workflows.agents import Agents
 from services.workflows.broadcaster import Broadcaster
 from services.workflows.budget import Budget
@@ -11,17 +14,36 @@ from services.workflows.catalogue import WORKFLOWS
 from services.workflows.desk import Desk
 from services.workflows.engine import Engine, Job
 from services.workflows.results import MemoryCheckpoints
+from services.workflows.runs import RunState
 from tests.workflows.fakes import FakeLLM
 
 
+@dataclass(frozen=True)
+class Item:
+    id: str
+    value: float | None
+    symbol: str | None = "AAPL"
+
+    @property
+    def measure(self) -> str:
+        return self.id.rpartition(":")[2]
+
+
+@dataclass(frozen=True)
+class Instrument:
+    symbol: str
+
+
+@dataclass(frozen=True)
 class Pack:
     """An evidence pack as the market desk gives it, small."""
 
-    items = (
-        {"id": "AAPL.cagr", "label": "Growth a year", "value": 0.12, "unit": "fraction", "asOf": "2022-12-28", "source": "embedded", "symbol": "AAPL"},
-        {"id": "AAPL.volatility", "label": "Volatility", "value": 0.3, "unit": "fraction", "asOf": "2022-12-28", "source": "embedded", "symbol": "AAPL"},
-        {"id": "AAPL.max_drawdown", "label": "Drawdown", "value": -0.3, "unit": "fraction", "asOf": "2022-12-28", "source": "embedded", "symbol": "AAPL"},
-    )
+    items: tuple[Item, ...] = (Item("AAPL:cagr", 0.12), Item("AAPL:volatility", 0.3), Item("AAPL:max_drawdown", -0.3), Item("AAPL:beta", None))
+    instruments: tuple[Instrument, ...] = (Instrument("AAPL"),)
+    weights: dict = field(default_factory=dict)
+
+    def prompt_text(self) -> str:
+        return "\n".join(f"{item.id}: {item.value}" for item in self.items)
 
 
 @dataclass
@@ -41,10 +63,11 @@ class Rig:
     per_run: int = 4
     per_server: int = 64
     engine: Engine | None = None
-    state: dict = field(default_factory=dict)
+    state: RunState = field(default_factory=RunState)
+    trail: Trail = field(default_factory=Trail)
 
-    def append(self, event: str, payload: dict) -> None:
-        self.events.append((event, payload))
+    def append(self, event: Event) -> None:
+        self.events.append((event.name, json_of(event)))
 
     def job(self) -> Job:
         flow = WORKFLOWS[self.workflow].expanded(self.symbols)
@@ -56,7 +79,7 @@ class Rig:
         with Broadcaster(job, self, flush_seconds=0.005) as broadcaster:
             broadcaster.detected(job.workflow, job.run_id, "because")
             try:
-                for delta in engine.run(job, self.cancellation, self.checkpoints):
+                for delta in engine.run(job, self.cancellation, self.checkpoints, self.trail):
                     self.take(delta)
             finally:
                 self.state = broadcaster.state
@@ -74,7 +97,7 @@ class Rig:
 
     def of(self, kind: str, node: str | None = None) -> list[dict]:
         updates = [payload for event, payload in self.events if payload.get("eventType") == kind]
-        return [u for u in updates if node is None or u["data"].get("node") == node]
+        return [u for u in updates if node is None or u["data"]["nodeId"] == node]
 
     def shown(self, node: str) -> str:
         """An agent's prose as a client puts it together."""

@@ -9,8 +9,9 @@ import gevent
 from services.cancellation import Cancellation
 from services.errors import Unavailable
 from services.llm.deltas import Began, Content, Delta, Finished, LLMRequest, Switched, Usage
+from services.llm.trail import Trail
 
-PROSE = "The trend is intact [AAPL.cagr]."
+PROSE = "The trend is intact [AAPL:cagr]."
 
 
 class LLMFailed(Unavailable):
@@ -27,7 +28,7 @@ class Say:
 
 
 def verdict(stance: float = 0.4, confidence: int = 60, **more: object) -> str:
-    fields = {"stance": stance, "confidence": confidence, "horizon": "1y", "summary": "Looks fine", "evidence": ["AAPL.cagr", "made.up"],
+    fields = {"stance": stance, "confidence": confidence, "horizon": "1y", "summary": "Looks fine", "evidence": ["AAPL:cagr", "made.up"],
               "risks": ["rates"], "invalidation": "it falls", "abstained": False, **more}
     return f"\n\n```json\n{json.dumps(fields)}\n```\n"
 
@@ -58,11 +59,11 @@ class FakeLLM:
     open: int = 0
     most: int = 0
 
-    def stream(self, request: LLMRequest, cancellation: Cancellation) -> Iterator[Delta]:
+    def stream(self, request: LLMRequest, cancellation: Cancellation, trail: Trail | None = None) -> Iterator[Delta]:
         task = task_of(request)
         self.calls.append(task)
         self.requests.append(request)
-        say = self.script(task, request)
+        say, counted = self.script(task, request), False
         self.open += 1
         self.most = max(self.most, self.open)
         try:
@@ -71,9 +72,14 @@ class FakeLLM:
                 self._wait(say.between, cancellation)
                 if isinstance(delta, Exception):
                     raise delta
+                if isinstance(delta, Finished) and trail is not None:
+                    trail.usage += delta.usage
+                    counted = True
                 yield delta
         finally:
             self.open -= 1
+            if not counted and trail is not None:
+                trail.usage.append(Usage("fake", "fake-1", 1, 1, estimated=True))
 
     @staticmethod
     def _wait(seconds: float, cancellation: Cancellation) -> None:

@@ -44,11 +44,12 @@ def test_the_answer_streams_as_deltas_and_is_the_last_agents_text(rig):
     assert rig.run() == "Buy a little, and hold it."
     assert isinstance(rig.last, Finished)
     assert sum(u.prompt_tokens + u.completion_tokens for u in rig.last.usage) == 5 * 200
+    assert rig.last.usage == tuple(rig.trail.usage)
 
 
 def test_a_node_starts_only_when_its_inputs_are_there(rig):
     rig.run()
-    order = [(p["eventType"], p["data"]["node"]) for _, p in rig.events if p.get("eventType") in ("agent.started", "agent.completed")]
+    order = [(p["eventType"], p["data"]["nodeId"]) for _, p in rig.events if p.get("eventType") in ("agent.started", "agent.completed")]
     assert order.index(("agent.started", "riskManager")) > max(order.index(("agent.completed", n)) for n in ("analyst", "trader", "economist"))
     assert order[-2:] == [("agent.started", "advisor"), ("agent.completed", "advisor")]
 
@@ -65,7 +66,7 @@ def test_every_workflow_of_the_catalogue_runs(rig, workflow):
     rig.workflow, rig.symbols = workflow, ("AAPL", "KO")
     rig.run()
     assert rig.kinds()[0] == "workflow_detected" and rig.kinds()[-1] == "workflow.completed"
-    assert all(node["state"] == "completed" for node in rig.state.to_dict()["nodes"])
+    assert all(node["state"] == "done" for node in rig.state.to_dict()["nodes"])
 
 
 def test_progress_counts_finished_nodes_and_never_falls(rig):
@@ -102,7 +103,7 @@ def test_a_completed_agent_tells_its_verdict_and_only_real_evidence(rig):
     rig.run()
     data = rig.of("agent.completed", "analyst")[0]["data"]
     assert data["verdict"] == {
-        "stance": 0.4, "label": "positive", "confidence": 60, "horizon": "1y", "summary": "Looks fine", "evidenceIds": ["AAPL.cagr"],
+        "stance": 0.4, "label": "positive", "confidence": 60, "horizon": "1y", "summary": "Looks fine", "evidenceIds": ["AAPL:cagr"],
         "risks": ["rates"], "invalidation": "it falls", "abstained": False,
     }
     assert data["provider"] == "fake" and data["usage"][0]["promptTokens"] == 100 and data["durationMs"] >= 0
@@ -337,6 +338,7 @@ def test_a_stop_closes_every_stream_at_once_and_nothing_is_said_after(rig, secon
     assert time.monotonic() - stopped["at"] < 0.1
     assert rig.llm.open == 0
     gevent.sleep(0.15)
+    assert len(rig.trail.usage) == len(rig.llm.calls)  # what was begun was paid for
     late = rig.events[int(stopped["events"]) :]
     assert {payload.get("eventType") for _, payload in late} <= {"agent.token"}  # prose already written, kept
     assert "workflow.completed" not in rig.kinds()
@@ -411,11 +413,11 @@ def test_fifty_workflows_at_once_keep_the_loop_free_and_leave_nothing_behind():
 def test_without_a_model_the_desk_computes_every_part_and_says_so(rig):
     rig.llm = FakeLLM(lambda task, request: answer("never shown", provider="offline"))
     text = rig.run()
-    assert text.startswith("No model is configured, so this conclusion is computed")
+    assert text.startswith("No model wrote this: the built-in desk computed it")
     assert "never shown" not in text + rig.shown("analyst")
     assert rig.of("agent.completed", "economist")[0]["data"]["verdict"]["abstained"] is True
     analyst = rig.of("agent.completed", "analyst")[0]["data"]
-    assert analyst["provider"] == "offline" and analyst["verdict"]["evidenceIds"] == ["AAPL.cagr"]
+    assert analyst["provider"] == "offline" and analyst["verdict"]["evidenceIds"] == ["AAPL:cagr"]
     assert rig.last.provider == "offline"
 
 
@@ -427,7 +429,7 @@ def test_a_model_that_dies_in_the_third_agent_leaves_the_rest_to_the_desk(rig):
 
     rig.llm = FakeLLM(dies)
     text = rig.run()
-    assert "Half of a th" not in text and text.startswith("No model is configured")
+    assert "Half of a th" not in text and text.startswith("No model wrote this")
     assert rig.kinds()[-1] == "workflow.completed"
     providers = [u["data"]["provider"] for u in rig.of("agent.completed")]
     assert providers.count("fake") == 2 and providers.count("offline") == 3
