@@ -14,8 +14,9 @@ from services.workflows import prompting
 from services.workflows.catalogue import AGENTS, Node
 from services.workflows.desk import Desk
 from services.workflows.prose import Prose
+from services.workflows.reading import parse
 from services.workflows.results import Missing, NodeResult
-from services.workflows.verdicts import Overall, Verdict, abstention, parse
+from services.workflows.verdicts import Overall, Verdict, abstention
 
 MAX_CHARACTERS = 24_000  # of one agent's text: about ten pages; what goes on after that is not read
 MAX_AGENT_TOKENS = 1_200

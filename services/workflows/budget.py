@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from services.llm.deltas import Usage
@@ -31,11 +31,13 @@ class Ledger:
         self._started = clock()
         self._in_hand: dict[str, int] = {}
 
-    def estimate(self, node: str, characters: int) -> None:
-        """A node at work has so far sent and received this many characters."""
+    def estimate(self, node: str, characters: int) -> bool:
+        """A node at work has so far sent and received this many characters. True when that was the last of the tokens."""
+        was = self.tokens < self.budget.tokens
         self._in_hand[node] = math.ceil(characters / CHARACTERS_PER_TOKEN)
+        return was and self.tokens >= self.budget.tokens
 
-    def book(self, node: str, usage: tuple[Usage, ...]) -> None:
+    def book(self, node: str, usage: Sequence[Usage]) -> None:
         """A node ended; its real usage replaces its estimate. Without one (it failed), the estimate stays."""
         if usage:
             self._in_hand.pop(node, None)

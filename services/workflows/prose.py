@@ -1,6 +1,6 @@
 """An agent's text as it streams: its prose may be shown at once, its verdict never."""
 
-from services.workflows.verdicts import split
+from services.workflows.reading import split
 
 _OPENERS = ("```", "{")
 

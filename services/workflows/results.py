@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Protocol
 
+from services.events import wire
 from services.llm.deltas import Usage
 from services.workflows.verdicts import Verdict, from_payload
 
@@ -28,6 +29,10 @@ class NodeResult:
             "node": self.node, "agent": self.agent, "text": self.text, "verdict": self.verdict.payload(), "provider": self.provider,
             "model": self.model, "usage": [asdict(usage) for usage in self.usage], "durationMs": self.duration_ms, "reason": self.reason,
         }  # fmt: skip
+
+    def counted(self) -> list[dict[str, object]]:
+        """What it cost, as it is shown."""
+        return [wire(usage) | {"cost": usage.cost} for usage in self.usage]
 
     @classmethod
     def from_payload(cls, payload: Mapping[str, object]) -> "NodeResult":
