@@ -57,12 +57,14 @@ class Body:
         """Raises TimeoutError when nothing came in time, BodyBroken when the body is not as its framing says."""
         try:
             while not self.whole:
+                if self._chunks is not None and self._chunks.broken is not None:
+                    raise BodyBroken
                 data = self._receive()
                 if not data:
                     return self._end()
                 if body := self._unframe(data):
                     return body
-        except TimeoutError:
+        except (TimeoutError, BodyBroken):
             raise
         except (OSError, ValueError, HTTPError) as error:
             if isinstance(error.__cause__ or error.__context__, TimeoutError) or "timed out" in str(error):
