@@ -9,7 +9,7 @@ import requests
 from gevent import Timeout
 
 from services.cancellation import Cancellation
-from services.llm.body import READ_SIZE, Body, BodyBroken
+from services.llm.body import Body, BodyBroken
 from services.llm.config import Clocks, ProviderSettings
 from services.llm.deltas import Content, LLMRequest, Reasoning, ToolCall
 from services.llm.failures import Failure, classify, classify_response
@@ -168,7 +168,7 @@ class _Reading:
             more = self._rearm(lively, now)
             if lively and self._idle is not None:
                 self._idle()
-            paced = self._committed and len(data) < READ_SIZE and time.monotonic() < now + interval
+            paced = self._committed and not self._body.flooded and time.monotonic() < now + interval
         self._judge()
 
     def _read(self, paced: bool) -> bytes:

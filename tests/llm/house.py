@@ -108,7 +108,7 @@ class House:
     def is_well(self) -> None:
         """A healthy request through the same service succeeds."""
         for fake in self.fakes.values():
-            fake._scripts.clear()
+            fake.heal()
         seen = self.ask()
         assert seen.text == HELLO and seen.finished.reason == "stop", seen
 
