@@ -82,6 +82,17 @@ def client(app: Flask) -> FlaskClient:
     return app.test_client()
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[tuple[Flask, ScriptedLLM]]:
+    """One application on SQLite for a whole module, for what never reaches the database or leaves nothing there."""
+    folder = tmp_path_factory.mktemp("shared")
+    shutil.copy(migrated, folder / "tickertape.db")
+    llm = ScriptedLLM()
+    app = create_app(Settings(instance_dir=folder), llm)
+    yield app, llm
+    services_of(app).close()
+
+
 def services_of(app: Flask) -> Services:
     return app.extensions["tickertape"]
 
