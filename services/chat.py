@@ -81,11 +81,11 @@ class ChatService:
         if turn.retired_at is not None:
             raise Gone("this stream's log is retired; its answer is in the conversation",
                        conversationId=turn.conversation_id, conversation=f"/api/conversations/{turn.conversation_id}")
+        if after.attempt > turn.attempt:
+            raise InvalidRequest("is from an attempt that has not begun", field="Last-Event-ID")
         running = turn.status == "running"
         if not running and after >= self._streams.end(turn.id):
             return None
-        if after.attempt > turn.attempt:
-            raise InvalidRequest("is from an attempt that has not begun", field="Last-Event-ID")
         return self._streams.follow(turn.id, max(after, BEGINNING), running)
 
     def stop(self, turn: Turn) -> None:
@@ -116,7 +116,7 @@ class ChatService:
             self._launch(turn, turn_log, question, lambda cancellation: lambda answer: self._give_up(turn, text, answer))
         else:
             turn_log.append(_taken_over(turn, 0, "The server was restarted; the answer starts again."))
-            earlier = self._database.read(lambda session: turns.earlier(session, turn))
+            earlier = self._database.write_plainly(lambda connection: turns.earlier(connection, turn))
             self._launch(turn, turn_log, question, self._asking(question, earlier))
 
     def hand_over(self) -> None:
@@ -128,12 +128,12 @@ class ChatService:
     # ---- the life of a turn
 
     def _begin(self, user_id: str, question: Question, key: str | None) -> turns.Begun:
-        def begin(session):
-            return turns.begin(session, user_id, question, self._worker.id, key)
+        def begin(connection):
+            return turns.begin(connection, user_id, question, self._worker.id, key)
         try:
-            return self._database.write(begin)
+            return self._database.write_plainly(begin)
         except IntegrityError:  # the same key at the same moment on another connection: now it can be found
-            return self._database.write(begin)
+            return self._database.write_plainly(begin)
 
     def _launch(self, turn: Turn, turn_log: TurnLog, question: Question, work: Callable[[Cancellation], Work]) -> None:
         cancellation = self._running[turn.id] = Cancellation()
@@ -208,7 +208,7 @@ class ChatService:
         except Exception:
             log.exception("an answer cannot be stored", extra={"turn": turn.id})
             event = ChatFailed(code="internal", message="The answer could not be stored.", retryable=True, partial=False)
-            columns = {"status": "error", "made": {"error": {"code": event.code, "message": event.message}}}
+            columns = Answer(turn.message_id, turn_log, None).columns(event)
             won = self.writer.finish(turn_log, turn_log.next_frame(event), lambda connection: turns.end(connection, turn, "failed", columns))
         log.info("turn %s", status if won else "lost", extra={"turn": turn.id, "user": turn.user_id})
 

@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass, field
 import orjson
 
 from services.errors import InvalidRequest
+from services.prompts import ASSISTANTS
 from services.settings import Settings
 
-ASSISTANTS = ("general", "analyst", "trader", "advisor", "riskManager", "economist")
 RISK_TOLERANCES = ("conservative", "moderate", "aggressive")
 RENDERS = ("text", "html")
 MAX_ID = 128
