@@ -7,6 +7,7 @@ from flask import Blueprint, Flask, Response, current_app, redirect, render_temp
 from flask.sansio.blueprints import BlueprintSetupState
 
 from blueprints.edge import asking, asking_or_new, services
+from blueprints.panel import duration, panel
 from blueprints.words import ASSISTANTS, ENDINGS, GROUP, MODULES, RISKS, STARTERS, STYLES, TIMEFRAMES
 from services import sse
 from services.errors import InvalidRequest, RateLimited, TickertapeError
@@ -193,8 +194,8 @@ def _by_day(found: list[Json]) -> list[tuple[str, list[Json]]]:
 
 
 def _workflows() -> list[Json]:
-    """The workflows a question can ask for; none until there is an engine."""
-    return []
+    """The workflows a question can ask for."""
+    return services().workflows.catalogue()
 
 
 def _providers() -> dict[str, object]:
@@ -225,11 +226,6 @@ def asked_with(message: Json) -> list[str]:
     return [label for label in labels if label]
 
 
-def seconds(milliseconds: float) -> str:
-    """A time as a person reads it: 12 ms, 0.4 s."""
-    return f"{milliseconds / 1000:.1f} s" if milliseconds >= 100 else f"{round(milliseconds)} ms"
-
-
 def version_url(conversation_id: str, message_id: str) -> str:
     return url_for("pages.conversation", conversation_id=conversation_id, m=message_id)
 
@@ -239,7 +235,7 @@ def _words(state: BlueprintSetupState) -> None:
     """What every template and macro may use; macros do not see a context."""
     state.app.jinja_env.globals.update(
         ASSISTANTS=ASSISTANTS, TIMEFRAMES=TIMEFRAMES, RISKS=RISKS, STARTERS=STARTERS, ENDINGS=ENDINGS, GROUP=GROUP,
-        STYLES=STYLES, MODULES=MODULES, asked_with=asked_with, seconds=seconds, version_url=version_url,
+        STYLES=STYLES, MODULES=MODULES, asked_with=asked_with, panel=panel, seconds=duration, version_url=version_url,
     )
 
 

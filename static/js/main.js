@@ -8,7 +8,7 @@ import { Composer } from "./views/composer.js";
 import { EvidenceCard } from "./views/evidence.js";
 import { Palette } from "./views/palette.js";
 import { Rail, toggleTheme } from "./views/rail.js";
-import { readMessages, refresh } from "./views/refresh.js";
+import { readMessages, refresh, stored } from "./views/refresh.js";
 import { Follow } from "./views/scroll.js";
 import { StatusLine } from "./views/status.js";
 import { Transcript } from "./views/transcript.js";
@@ -198,8 +198,7 @@ function labels({ assistantType, context = {} }) {
 }
 
 function evidenceOf(article, id) {
-  const stored = article?.querySelector("template.evidence")?.content.textContent;
-  return stored ? JSON.parse(stored)?.items?.find((item) => item.id === id) : null;
+  return stored(article, "evidence")?.items?.find((item) => item.id === id);
 }
 
 // The clipboard API exists only in secure contexts; a page on the local network has none.

@@ -157,7 +157,18 @@ export class AnswerView {
       this.#shown = [];
     }
     if (html !== null) this.#tail.replaceChildren();
-    this.#article.querySelector("template.source").content.replaceChildren(content);
+    this.#keep("source", content);
+    if (this.#answer.evidence) this.#keep("evidence", JSON.stringify(this.#answer.evidence));
+  }
+
+  // Beside the answer for those who read it from the page: copying, the evidence card, the store after a reload.
+  #keep(name, text) {
+    let template = this.#article.querySelector(`template.${name}`);
+    if (!template) {
+      template = Object.assign(document.createElement("template"), { className: name });
+      this.#article.append(template);
+    }
+    template.content.replaceChildren(text);
   }
 
   #paintState() {
@@ -194,6 +205,7 @@ export class AnswerView {
     if (this.#answer.status !== "streaming") return;
     this.#stale = true;
     this.#paintText();
+    this.#paintBeside();
   }
 }
 
