@@ -3,7 +3,7 @@
 import logging
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -17,7 +17,7 @@ from services.llm.config import LLMSettings
 from services.llm.deltas import Attempt, Began, Content, Delta, Finished, LLMRequest, Reasoning, Switched, ToolCall, Usage
 from services.llm.failures import Failure, Trip
 from services.llm.observer import Observer
-from services.llm.plan import Board, Candidate, Plan, Route, Step, order
+from services.llm.plan import Board, Plan, Route, Step, order
 from services.llm.provider import Call, Provider, ProviderFailed
 from services.llm.trail import Run, Trail
 from services.llm.wire import Counted, Ended, Named
