@@ -226,6 +226,19 @@ def asked_with(message: Json) -> list[str]:
     return [label for label in labels if label]
 
 
+def cited(evidence: Json | None) -> list[Json]:
+    """The items of evidence that bear out a figure of the answer, in the order of the figures."""
+    items = {item["id"]: item for item in (evidence or {}).get("items", [])}
+    ids = dict.fromkeys(mark["evidenceId"] for mark in (evidence or {}).get("marks", []))
+    return [items[id] for id in ids if id in items]
+
+
+def source_words(item: Json) -> str:
+    """Whose figure it is, where it is from, of when, and how it was computed."""
+    parts = [item.get("symbol"), item.get("source"), item.get("asOf") and f"as of {item['asOf']}", item.get("formula")]
+    return "; ".join(str(part) for part in parts if part)
+
+
 def version_url(conversation_id: str, message_id: str) -> str:
     return url_for("pages.conversation", conversation_id=conversation_id, m=message_id)
 
@@ -235,7 +248,7 @@ def _words(state: BlueprintSetupState) -> None:
     """What every template and macro may use; macros do not see a context."""
     state.app.jinja_env.globals.update(
         ASSISTANTS=ASSISTANTS, TIMEFRAMES=TIMEFRAMES, RISKS=RISKS, STARTERS=STARTERS, ENDINGS=ENDINGS, GROUP=GROUP,
-        STYLES=STYLES, MODULES=MODULES, asked_with=asked_with, panel=panel, seconds=duration, version_url=version_url,
+        STYLES=STYLES, MODULES=MODULES, asked_with=asked_with, cited=cited, source_words=source_words, panel=panel, seconds=duration, version_url=version_url,
     )
 
 

@@ -123,7 +123,9 @@ class Page {
     const values = new FormData(form, event.submitter);
     if (form.matches("[data-starter]")) {
       const symbols = values.get("symbols").split(/[\s,]+/).filter(Boolean);
-      this.#ask(values.get("message"), { assistantType: values.get("assistantType"), context: symbols.length ? { symbols } : {} });
+      this.#composer.assistant = values.get("assistantType");
+      this.#composer.symbols = symbols;
+      this.#ask(values.get("message"), this.#composer.fields);
     } else if (form.matches("[data-again]")) {
       if (!this.#store.isStreaming && !this.#waiting) this.#store.regenerate(values.get("again"));
     } else if (form.matches("[data-edit]")) {
@@ -176,7 +178,7 @@ class Page {
     return [
       { label: "New question", kind: "command", run: go(document.querySelector("#rail .new").href) },
       ...links.map((link) => ({ label: link.textContent, kind: "conversation", run: go(link.href) })),
-      ...assistants.map(({ value, textContent }) => ({ label: `Ask the ${textContent}`, kind: "assistant", run: () => this.#choose(value) })),
+      ...assistants.map(({ value, textContent }) => ({ label: `Switch to ${textContent}`, kind: "assistant", run: () => this.#choose(value) })),
       { label: "Dark or light", kind: "command", run: toggleTheme },
       { label: "Print this conversation", kind: "command", run: () => print() },
     ];

@@ -110,6 +110,41 @@ def test_a_starter_question_asks_at_once(keyless: Site, open_page: Open) -> None
     expect(answer(page).locator("[data-slot=body]")).to_contain_text("drawdown")
 
 
+def test_a_workflow_is_drawn_as_it_runs_and_the_same_after_a_reload(keyless: Site, open_page: Open) -> None:
+    page = open_page(keyless.url)
+    page.locator(".starters button").nth(2).click()
+    expect(page.locator(".flow .agent")).to_have_count(5)
+    expect(page.locator(".stage").first.locator(".agent")).to_have_count(3)
+    complete(page)
+    expect(page.locator("[data-slot=flow-fold]")).not_to_have_attribute("open", "")
+    words = [".agent-head b", ".agent-view", ".agent-verdict", ".flow-total", ".flow-verdict", ".sources li"]
+    seen = [page.locator(each).all_text_contents() for each in words]
+    assert all(seen) and "".join(seen[4])
+    page.reload()
+    complete(page)
+    assert [page.locator(each).all_text_contents() for each in words] == seen
+    page.locator(".flow-head").click()
+    page.locator(".agent summary").first.click()
+    expect(page.locator(".agent-text").first).to_be_visible()
+
+
+def test_a_figure_tells_where_it_is_from_to_pointer_and_keyboard(keyless: Site, open_page: Open) -> None:
+    page = open_page(keyless.url)
+    page.locator(".starters button").nth(1).click()
+    complete(page)
+    figure = page.locator(".n[data-evidence]").first
+    figure.hover()
+    expect(page.locator("#evidence-card")).to_be_visible()
+    expect(page.locator("#evidence-card")).to_contain_text("Source")
+    page.keyboard.press("Escape")
+    expect(page.locator("#evidence-card")).to_be_hidden()
+    figure.focus()
+    expect(page.locator("#evidence-card")).to_be_visible()
+    expect(figure).to_have_attribute("aria-describedby", "evidence-card")
+    page.locator(".sources summary").click()
+    expect(page.locator(".sources li").first).to_be_visible()
+
+
 def test_the_drawer_works_on_a_phone_with_and_without_scripts(site: Site, open_page: Open) -> None:
     for scripts in (True, False):
         page = open_page(site.url, viewport={"width": 390, "height": 844}, java_script_enabled=scripts)

@@ -3,7 +3,7 @@
 // Open text is appended as text nodes; when a block closes, the text it covers gives way to the server's HTML. The
 // open text lies in pieces of a few lines each, because a browser lays out a whole block anew for every letter in it.
 
-import { conversationUrl, fromServer, seconds, setText, slot } from "../dom.js";
+import { clone, conversationUrl, fromServer, seconds, setText, slot } from "../dom.js";
 import { WorkflowView } from "./workflow.js";
 
 const PIECE = 1500; // characters after which the next line begins a new piece
@@ -56,7 +56,7 @@ export class AnswerView {
     this.#paintBeside();
     if (this.#answer.status !== "streaming") this.#paintEnd();
     this.#paintState();
-    this.#onPaint();
+    this.#onPaint(this.#answer.status !== "streaming");
   }
 
   #paintText() {
@@ -158,7 +158,17 @@ export class AnswerView {
     }
     if (html !== null) this.#tail.replaceChildren();
     this.#keep("source", content);
-    if (this.#answer.evidence) this.#keep("evidence", JSON.stringify(this.#answer.evidence));
+    if (this.#answer.evidence) this.#paintSources(this.#answer.evidence);
+  }
+
+  // For readers without a pointer, and on paper, the sources stand under the answer too.
+  #paintSources(evidence) {
+    this.#keep("evidence", JSON.stringify(evidence));
+    const items = new Map((evidence.items ?? []).map((item) => [item.id, item]));
+    const cited = [...new Set((evidence.marks ?? []).map((mark) => mark.evidenceId))].map((id) => items.get(id)).filter(Boolean);
+    slot(this.#article, "sources").hidden = cited.length === 0;
+    setText(this.#article, "source-count", String(cited.length));
+    slot(this.#article, "source-list").replaceChildren(...cited.map(sourceLine));
   }
 
   // Beside the answer for those who read it from the page: copying, the evidence card, the store after a reload.
@@ -207,6 +217,14 @@ export class AnswerView {
     this.#paintText();
     this.#paintBeside();
   }
+}
+
+function sourceLine({ label, shown, symbol, source, asOf, formula }) {
+  const line = clone("source-template");
+  setText(line, "source-label", label);
+  setText(line, "source-value", shown);
+  setText(line, "source-from", [symbol, source, asOf && `as of ${asOf}`, formula].filter(Boolean).join("; "));
+  return line;
 }
 
 function remove(element) {
