@@ -216,8 +216,8 @@ def _item(
 
 
 def source_text(history: History) -> str:
-    """The source as a person reads it, with the last day it has for this instrument in the window."""
-    ends = f", data end {history.bars.last}" if history.source.name == "embedded" else ""
+    """The source as a person reads it; of the embedded set with the last day it has."""
+    ends = f", data end {history.data_end or history.bars.last}" if history.source.name == "embedded" else ""
     return history.source.title + ends
 
 
