@@ -75,8 +75,8 @@ def test_macd_agrees_with_ta_where_its_warm_up_is_right(prices) -> None:
     same(ind.macd(prices).line, theirs.macd())
 
 
-def test_the_block_recursion_is_the_loop(prices) -> None:
-    """Wilder's average and the EMA against the recursion written out, over lengths around the block's."""
+def test_the_solved_recursion_is_the_loop(prices) -> None:
+    """Wilder's average and the EMA against the recursion written out, over lengths around powers of two."""
     for length in (1, 2, 14, 15, 63, 64, 65, 66, 129, 1000):
         values = prices[:length]
         expected, average = [], values[0]
