@@ -286,7 +286,8 @@ def position_size(capital: float, risk_fraction: float, entry: float, stop: floa
 
 def _finite(values: ArrayLike) -> Array:
     v = np.asarray(values, dtype=float)
-    return v[np.isfinite(v)]
+    known = np.isfinite(v)
+    return v if known.all() else v[known]
 
 
 def _paired(a: ArrayLike, b: ArrayLike) -> tuple[Array, Array]:
@@ -294,7 +295,7 @@ def _paired(a: ArrayLike, b: ArrayLike) -> tuple[Array, Array]:
     if x.shape != y.shape:
         raise ValueError(f"returns of {len(x)} and {len(y)} days cannot be paired")
     both = np.isfinite(x) & np.isfinite(y)
-    return x[both], y[both]
+    return (x, y) if both.all() else (x[both], y[both])
 
 
 def _constant(values: Array) -> bool:
