@@ -9,7 +9,7 @@ from typing import Any
 from gevent.pool import Pool
 
 from services.errors import InvalidRequest, NotFound, Unprocessable
-from services.market import embedded, evidence, macro, planning
+from services.market import embedded, evidence, grounding, macro, planning
 from services.market.bars import History
 from services.market.cache import BarCache, MemoryCache
 from services.market.config import MarketSettings
@@ -157,6 +157,10 @@ class MarketDesk:
         """The offline desk's answer in pieces of Markdown; None when it knows neither symbol nor topic."""
         pack = pack if pack is not None else self.evidence(question, dict(context or {}) | {"assistant": assistant})
         return write_report(question, assistant, context or {}, pack)
+
+    def check(self, answer: str, pack: evidence.EvidencePack, question: str = "") -> list[evidence.Mark]:
+        """The marks of an answer's figures, found off the event loop."""
+        return off_loop(grounding.check, answer, pack, question)
 
     def _all(
         self, instruments: Sequence[Instrument], start: date, end: date, notes: list[str]

@@ -125,6 +125,7 @@ class Kept:
     bars: Bars
     source: str
     begins: date
+    asked: date  # the last day asked for, and below the last of them that was over then
     settled: date
     fetched: float
     notes: tuple[str, ...] = field(default=())
@@ -182,7 +183,7 @@ class Sources:
                 bars, notes = self._ask(source, instrument, begins, end)
             else:
                 bars, begins = joined, kept.begins
-        entry = Kept(bars, source.name, begins, min(end, self.today() - timedelta(days=1)), self._clock(), tuple(notes))
+        entry = Kept(bars, source.name, begins, end, min(end, self.today() - timedelta(days=1)), self._clock(), tuple(notes))
         self._keep(instrument, entry)
         return Found(bars, source.note, (*passed, *notes))
 
@@ -221,7 +222,7 @@ class Sources:
     def _enough(self, kept: Kept, start: date, end: date) -> bool:
         if kept.begins > start:
             return False
-        return end <= kept.settled or self._clock() - kept.fetched < self._settings.quote_ttl
+        return end <= kept.settled or end <= kept.asked and self._clock() - kept.fetched < self._settings.quote_ttl
 
     def probe(self, instrument: Instrument) -> None:
         """Ask each configured source for a fortnight of one instrument, past the cache, so that its state is of now."""
@@ -257,7 +258,7 @@ class Sources:
 
 def _packed(entry: Kept) -> bytes:
     return entry.bars.to_bytes({
-        "source": entry.source, "begins": entry.begins.isoformat(), "settled": entry.settled.isoformat(),
+        "source": entry.source, "begins": entry.begins.isoformat(), "asked": entry.asked.isoformat(), "settled": entry.settled.isoformat(),
         "fetched": entry.fetched, "notes": list(entry.notes),
     })
 
@@ -267,7 +268,7 @@ def _unpacked(stored: bytes) -> Kept | None:
     try:
         bars, meta = Bars.from_bytes(stored)
         return Kept(bars, BY_NAME[meta["source"]].name, date.fromisoformat(meta["begins"]),
-                    date.fromisoformat(meta["settled"]), float(meta["fetched"]), tuple(meta["notes"]))
+                    date.fromisoformat(meta["asked"]), date.fromisoformat(meta["settled"]), float(meta["fetched"]), tuple(meta["notes"]))
     except (ValueError, KeyError, OSError, TypeError, zipfile.BadZipFile):
         return None
 
