@@ -34,7 +34,7 @@ def _written(assistant: str, pack: EvidencePack) -> Pieces:
     yield f"*{_origin(pack)}*\n\n"
     if open_:
         yield _paragraph(open_)
-    for section in VOICES.get(assistant, VOICES["general"]):
+    for section in VOICES.get(assistant, VOICES["general"]) if pack.instruments else (_economy,):
         yield from section(pack)
     yield from _closing(pack)
 

@@ -150,7 +150,7 @@ def _named(text: str, names: Catalogue, taken: bytearray) -> tuple[list[Mention]
         for count in range(min(names.longest_from(tokens[at][2]), len(tokens) - at), 0, -1):
             begin, end = tokens[at][0], tokens[at + count - 1][1]
             name, candidates = _candidates([t[2] for t in tokens[at : at + count]], text[begin:end], names)
-            if not candidates or any(taken[begin:end]) or not _is_a_name(text, begin, end, name):
+            if not candidates or any(taken[begin:end]) or not _is_a_name(text, begin, end, name, names):
                 continue
             candidates = _preferred(text, begin, end, candidates)
             if len(candidates) > 1:
@@ -183,7 +183,7 @@ def _preferred(text: str, start: int, end: int, candidates: list[Instrument]) ->
 def _bare(text: str, names: Catalogue, taken: bytearray) -> list[Mention]:
     """Upper-case words that are tickers, unless they are words; and a few tickers no word is spelled like, in lower case."""
     found = []
-    shouted = _shouted(text)
+    shouted = _shouted(text, names)
     for match in EXPLICIT.finditer(text):
         if match.lastgroup != "bare" or any(taken[match.start() : match.end()]):
             continue
@@ -217,7 +217,7 @@ def _share_is_meant(text: str, start: int, end: int, ticker: str) -> bool:
     )
 
 
-def _is_a_name(text: str, start: int, end: int, name: str) -> bool:
+def _is_a_name(text: str, start: int, end: int, name: str, names: Catalogue) -> bool:
     """A name that is also a word needs its capital where a sentence would not give it one, or evidence."""
     if len(name) == 1:
         return False
@@ -229,16 +229,18 @@ def _is_a_name(text: str, start: int, end: int, name: str) -> bool:
         return False  # a basis point
     if _evidence(text, start, end):
         return True
-    if NOT_A_NAME_AFTER.match(text, end) or not text[start].isupper() or _shouted(text):
+    if NOT_A_NAME_AFTER.match(text, end) or not text[start].isupper() or _shouted(text, names):
         return False
     begins = BEGINS.search(text, max(0, start - 8), start) is not None or not text[:start].strip("\"'( *_#>-\n")
     return not begins or NAME_AFTER.match(text, end) is not None
 
 
-def _shouted(text: str) -> bool:
-    """Whether the text is written in capitals throughout, so that capitals say nothing."""
+def _shouted(text: str, names: Catalogue) -> bool:
+    """Whether the text is written in capitals throughout, so that capitals say nothing. A row of tickers is not."""
     letters = [c for c in text[:2000] if c.isalpha()]
-    return len(letters) > 12 and sum(c.isupper() for c in letters) > 0.7 * len(letters) and len(text.split()) > 3
+    words = re.findall(r"[A-Za-z]+", text[:2000])
+    tickers = sum(word in names.by_symbol and word not in WORDS for word in words)
+    return len(words) > 3 and sum(c.isupper() for c in letters) > 0.7 * len(letters) and tickers < 0.5 * len(words)
 
 
 def well_formed(symbol: str) -> bool:
