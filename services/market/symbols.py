@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from services.market.instruments import SYMBOL, Catalogue, Instrument, catalogue, plain
 
@@ -183,7 +184,7 @@ def _preferred(text: str, start: int, end: int, candidates: list[Instrument]) ->
 def _bare(text: str, names: Catalogue, taken: bytearray) -> list[Mention]:
     """Upper-case words that are tickers, unless they are words; and a few tickers no word is spelled like, in lower case."""
     found = []
-    shouted = _shouted(text, names)
+    shouted = _shouted(text[:2000], names)
     for match in EXPLICIT.finditer(text):
         if match.lastgroup != "bare" or any(taken[match.start() : match.end()]):
             continue
@@ -229,16 +230,17 @@ def _is_a_name(text: str, start: int, end: int, name: str, names: Catalogue) -> 
         return False  # a basis point
     if _evidence(text, start, end):
         return True
-    if NOT_A_NAME_AFTER.match(text, end) or not text[start].isupper() or _shouted(text, names):
+    if NOT_A_NAME_AFTER.match(text, end) or not text[start].isupper() or _shouted(text[:2000], names):
         return False
     begins = BEGINS.search(text, max(0, start - 8), start) is not None or not text[:start].strip("\"'( *_#>-\n")
     return not begins or NAME_AFTER.match(text, end) is not None
 
 
+@lru_cache(maxsize=8)  # asked again at every doubtful word of one text
 def _shouted(text: str, names: Catalogue) -> bool:
     """Whether the text is written in capitals throughout, so that capitals say nothing. A row of tickers is not."""
-    letters = [c for c in text[:2000] if c.isalpha()]
-    words = re.findall(r"[A-Za-z]+", text[:2000])
+    letters = [c for c in text if c.isalpha()]
+    words = re.findall(r"[A-Za-z]+", text)
     tickers = sum(word in names.by_symbol and word not in WORDS for word in words)
     return len(words) > 3 and sum(c.isupper() for c in letters) > 0.7 * len(letters) and tickers < 0.5 * len(words)
 
