@@ -22,7 +22,7 @@ HYPOTHESES: tuple[tuple[str, ...], ...] = (
     ("beside", "compare|or", "symbols2"),
     ("beside+", "compare", "symbols2"),
     ("beside-", "symbols2", "-compare", "-or"),
-    ("lost", "risk|loss|protect", "financial", "-foreign!"),
+    ("lost", "risk|loss|protect", "financial", "-foreign!", "-profile"),
     ("lost+", "lost", "symbols1"),
     ("lost-study", "study", "risk", "named"),
     ("lost++", "loss|protect", "financial"),
@@ -42,9 +42,11 @@ HYPOTHESES: tuple[tuple[str, ...], ...] = (
     ("caused-learn", "macro", "learn|how|whatis", "-will", "-named"),
     ("sought", "seek|chance", "field|money|asset", "symbols0"),
     ("sought+", "seek", "chance|invest|now|money", "symbols0", "-elsewhere", "financial|chance|money"),
+    ("sought-named", "chance|seek", "named"),
     ("sought-chance", "chance", "symbols0", "financial", "-learn"),
     ("taught", "learn", "symbols0"),
     ("taught+", "learn|whatis|how", "symbols0", "-mine", "-chance", "-effect"),
+    ("past", "year", "lookup|loss|whatis", "-should"),
     ("fact", "lookup", "-should", "-rating", "-risk", "-loss", "-debate", "-compare"),
     ("fact+", "lookup", "named"),
     ("bare", "named", "-should", "-rating", "-risk", "-loss", "-protect", "-debate", "-compare", "-or", "-study", "-invest", "-effect", "-macro", "-portfolio"),
@@ -135,6 +137,8 @@ def read(text: str, symbols: int, phrases: Phrases) -> Reading:
     signs.add(f"symbols{min(symbols, 2)}")
     if len(_PERCENT.findall(text)) > 1:
         signs.add("shares")
+    if any(len(word) == 4 and word.isdecimal() and word[:2] in ("19", "20") for word in words):
+        signs.add("year")
     if len(words) <= 3:
         signs.add("short")
     signs |= {f"^{concept}" for concept, (start, _) in concepts.items() if start == 0}
