@@ -1,5 +1,6 @@
 """History over HTTP."""
 
+import math
 import re
 
 from flask import Blueprint, Response, jsonify, request
@@ -65,6 +66,9 @@ def _number(name: str, default: float | None) -> float | None:
     if text is None:
         return default
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
-        raise InvalidRequest("must be a number", field=name) from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise InvalidRequest("must be a number", field=name)
+    return number

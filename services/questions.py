@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass, field
 import orjson
 
 from services.errors import InvalidRequest
+from services.prompts import ASSISTANTS
 from services.settings import Settings
 
-ASSISTANTS = ("general", "analyst", "trader", "advisor", "riskManager", "economist")
 RISK_TOLERANCES = ("conservative", "moderate", "aggressive")
 RENDERS = ("text", "html")
 MAX_ID = 128
@@ -57,7 +57,7 @@ def parse_question(body: object, settings: Settings) -> Question:
 
 def printable(text: str) -> str:
     """A name from outside, safe to repeat in an error."""
-    return text[:64].encode("ascii", "backslashreplace").decode()
+    return text[:64].encode("unicode_escape").decode()
 
 
 def text_of(value: object, name: str, limit: int) -> str:

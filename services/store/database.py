@@ -49,6 +49,10 @@ class Database:
         """`work(session)` in a transaction; committed when it returns, rolled back when it raises."""
         return _apply(self._pool, _transaction, self._writing, work)
 
+    def write_plainly(self, work: Callable[[Connection], T]) -> T:
+        """As `write`, below the ORM: `work(connection)`."""
+        return _apply(self._pool, _plain_transaction, self._writing, work)
+
     def commit(self, work: Callable[[Connection], T]) -> T:
         """As `write`, below the ORM, on the thread kept for the log's group commits: nothing queues before them."""
         return _apply(self._writer, _plain_transaction, self._writing, work)

@@ -110,8 +110,9 @@ class TurnLog:
         """The frames after `cursor`, none if it is at the end; None when they begin before this tail."""
         if cursor < (self.attempt, self.first_seq - 1):
             return None
-        if cursor.attempt > self.attempt:
-            return []
+        if cursor >= self.end:
+            # Ahead of a log whose newest events are not here yet, or of any: it still has to learn of the end.
+            return self._frames[-1:] if self.closed and cursor > self.end else []
         return self._frames[cursor.seq - self.first_seq + 1:]
 
     def unstored(self) -> tuple[int, list[bytes]]:
