@@ -87,7 +87,8 @@ def _is_trade(reading: Reading) -> bool:
     if next(rest, "") not in lexicon.TRADE_VERBS:
         return False
     amount = any(word[0].isdigit() for word in reading.words)
-    undecided = {"should", "rating", "compare", "or", "debate"} & reading.labels.keys()
+    doubts = {"should", "compare", "or", "debate"} | ({"rating"} if "order" not in reading.labels else set())
+    undecided = doubts & reading.labels.keys()
     return (amount or "#trade" in reading.labels) and not undecided
 
 
