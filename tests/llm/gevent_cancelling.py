@@ -19,7 +19,7 @@ REQUEST = LLMRequest(messages=[{"role": "user", "content": "x"}])
 
 @pytest.fixture
 def house():
-    house = House(clocks=Clocks(connect=3, headers=3, first_content=3, between=3, turn=10))
+    house = House(clocks=Clocks(connect=3, headers=3, first_content=3, between=3, turn=10), read_interval=0.04)
     yield house
     house.is_well()
     house.close()

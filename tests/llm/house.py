@@ -65,7 +65,7 @@ class House:
             ProviderSettings(name, fake.url, f"{fake.url}/chat/completions", (f"{name}-model",), tuple(f"key-{name}-{number}" for number in range(keys)))
             for name, fake in self.fakes.items()
         ]
-        self.settings = LLMSettings(tuple(self.providers), clocks, offline=offline, **options)
+        self.settings = LLMSettings(tuple(self.providers), clocks, offline=offline, **{"read_interval": 0.01, **options})
         self.build()
 
     def build(self, **changes: object) -> LLMService:
