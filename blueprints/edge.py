@@ -1,0 +1,100 @@
+"""What every blueprint needs of the edge: the services, who is asking, and errors as JSON or as a page."""
+
+import json
+import math
+
+from flask import Flask, Response, current_app, jsonify, render_template, request, session
+from werkzeug.exceptions import HTTPException
+
+from services.errors import InvalidRequest, TickertapeError, UnsupportedMediaType
+from services.questions import text_of
+from services.store.models import new_id
+
+EXTENSION = "tickertape"
+CODES = {400: "invalid_request", 403: "forbidden", 404: "not_found", 405: "method_not_allowed", 413: "too_large",
+         415: "unsupported_media_type"}
+
+
+def services():
+    """The services `create_app` made."""
+    return current_app.extensions[EXTENSION]
+
+
+def handle_of(claimed: str | None = None) -> str | None:
+    """Who is asking: the signed cookie's user, else the one `claimed` in the body or the X-User-Id header, else None."""
+    if "user" in session:
+        return f"anon:{session['user']}"
+    name = claimed or request.headers.get("X-User-Id")
+    return f"claimed:{_user_name(name)}" if name else None
+
+
+def _user_name(name: str) -> str:
+    text = text_of(name, "X-User-Id", 128).strip()
+    if not text or not text.isprintable():
+        raise InvalidRequest("must be 1 to 128 printable characters", field="X-User-Id")
+    return text
+
+
+def asking() -> str | None:
+    """The id of the user who is asking, None for somebody never seen."""
+    handle = handle_of()
+    return services().users.find(handle) if handle else None
+
+
+def asking_or_new(claimed: str | None = None) -> str:
+    """The id of the user who is asking; a stranger becomes an anonymous user, named by a cookie from now on."""
+    handle = handle_of(claimed)
+    if handle is None:
+        session["user"] = new_id()
+        session.permanent = True
+        handle = handle_of()
+    return services().users.ensure(handle)
+
+
+def json_body() -> object:
+    """The decoded JSON of the request. Raises the error that fits what is wrong with it."""
+    if request.mimetype != "application/json":
+        raise UnsupportedMediaType("the content type must be application/json")
+    try:
+        return json.loads(request.get_data(cache=False))
+    except RecursionError:
+        raise InvalidRequest("the JSON is nested too deeply") from None
+    except ValueError:
+        raise InvalidRequest("the body is not valid JSON") from None
+
+
+def wants_json() -> bool:
+    return request.path.startswith(("/api/", "/v1/")) or request.accept_mimetypes.best == "application/json"
+
+
+def register_errors(app: Flask) -> None:
+    """Expected errors with their own status; unexpected ones with 500 and no detail."""
+    app.register_error_handler(TickertapeError, _expected)
+    app.register_error_handler(HTTPException, _http)
+
+
+def _expected(error: TickertapeError) -> Response:
+    response = _shown(error.payload(), error.message, error.status)
+    retry_after = getattr(error, "retry_after", None)
+    if retry_after is not None:
+        response.headers["Retry-After"] = str(max(1, math.ceil(retry_after)))
+    return response
+
+
+def _http(error: HTTPException) -> Response:
+    code = CODES.get(error.code, "internal" if error.code == 500 else "http_error")
+    message = "Something went wrong on this server." if error.code == 500 else str(error.description)
+    response = _shown({"error": {"code": code, "message": message}}, message, error.code or 500)
+    for name, value in error.get_headers():
+        if name == "Allow":
+            response.headers[name] = value
+    return response
+
+
+def _shown(payload: dict[str, object], message: str, status: int) -> Response:
+    if wants_json():
+        response = jsonify(payload)
+    else:
+        response = current_app.make_response(render_template("error.html", message=message, status=status))
+    response.status_code = status
+    return response

@@ -1,0 +1,56 @@
+"""How gunicorn serves Tickertape: gevent workers, and streams that end in order when a worker has to go."""
+
+import subprocess
+import sys
+
+import gevent
+
+from services.settings import Settings
+
+settings = Settings.load()
+settings.check_exposure()
+
+bind = f"{settings.host}:{settings.port}"
+workers = settings.web_concurrency
+worker_class = "gevent"
+worker_connections = settings.worker_connections
+wsgi_app = "app:create_app()"
+preload_app = False           # every worker has its own event loop, threads and connections
+keepalive = 5                 # seconds; gunicorn's header timeout too, so never 0
+timeout = 60                  # catches only a blocked event loop, and then ends every stream of the worker
+graceful_timeout = int(settings.drain_s) + 10
+max_requests = 0              # a count of requests says nothing about streams
+control_socket_disable = True
+accesslog = None
+
+
+def on_starting(server) -> None:
+    """Prepare the database once, before there are workers; in a process of its own, because what the master imports
+    its workers have imported before gevent could patch it."""
+    subprocess.run([sys.executable, "-m", "services.store.database"], check=True)
+
+
+def post_fork(server, worker) -> None:
+    """Let the event loop take the GIL back from the database thread at once.
+
+    With Python's 5 ms, every system call of the loop may cost 5 ms while that thread computes.
+    """
+    sys.setswitchinterval(0.0005)
+
+
+def post_worker_init(worker) -> None:
+    """gunicorn only waits on shutdown; streams have to be ended, or they are cut without a word."""
+    services = worker.app.callable.extensions["tickertape"]
+
+    def watch() -> None:
+        while worker.alive:
+            gevent.sleep(0.2)
+        services.drain()
+
+    worker.drainer = gevent.spawn(watch)
+
+
+def worker_exit(server, worker) -> None:
+    drainer = getattr(worker, "drainer", None)
+    if drainer is not None:
+        drainer.join(timeout=settings.drain_s + 5)

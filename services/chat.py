@@ -1,0 +1,227 @@
+"""The turn: from a question to its last event. A turn is a greenlet that belongs to no request."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import gevent
+from gevent.hub import get_hub
+from sqlalchemy.exc import IntegrityError
+
+from services.answer import Answer
+from services.answering import Answering, Ended, Work
+from services.cancellation import Cancellation, Cancelled
+from services.errors import Gone, InvalidRequest, TickertapeError, Unavailable
+from services.events import ChatCompleted, ChatFailed, ChatStarted, Event, ProviderSwitched
+from services.questions import Question
+from services.render import BlockRenderer
+from services.replay import replay
+from services.settings import Settings
+from services.sse import BEGINNING, EventId, events_of
+from services.store import turns
+from services.store.database import Database
+from services.store.models import Turn, Worker
+from services.streams.log import TurnLog
+from services.streams.segments import SegmentStore, SegmentWriter
+from services.streams.service import Streams
+from services.workflows.runs import RunState
+
+log = logging.getLogger(__name__)
+
+
+class ChatService:
+    """Starts, follows and stops turns. Everything it works with is given."""
+
+    def __init__(self, settings: Settings, database: Database, worker: Worker, streams: Streams,
+                 segments: SegmentStore, answering: Answering) -> None:
+        self._settings = settings
+        self._database = database
+        self._worker = worker
+        self._streams = streams
+        self._segments = segments
+        self._answering = answering
+        self._running: dict[str, Cancellation] = {}
+        self.writer = SegmentWriter(
+            database, worker.id, interval=settings.segment_interval_ms / 1000, heartbeat=settings.heartbeat_s,
+            keep=settings.tail_frames, on_stop=lambda turn_id: self._cancel(turn_id, "stopped"), on_lost=self._lose,
+        )
+
+    @property
+    def running(self) -> int:
+        """Turns being answered on this worker."""
+        return len(self._running)
+
+    # ---- what the edge calls
+
+    def start(self, user_id: str, question: Question, key: str | None = None) -> Turn:
+        """Begin to answer, or find the turn that `key` began. Raises NotFound, Conflict, Unprocessable, Unavailable."""
+        if self._streams.draining:
+            raise Unavailable("this server is restarting; ask again in a moment")
+        self._answering.check(question)
+        begun = self._begin(user_id, question, key)
+        if not begun.existing:
+            turn_log = self._streams.produce(begun.turn.id, begun.turn.attempt)
+            turn_log.append(_started(begun.turn, question))
+            self._answer(begun.turn, turn_log, question, begun.earlier)
+        return begun.turn
+
+    def find(self, user_id: str | None, stream_id: str) -> Turn:
+        """A turn of this user. Raises NotFound."""
+        return self._database.read(lambda session: turns.owned(session, user_id, stream_id))
+
+    def follow(self, turn: Turn, after: EventId = BEGINNING) -> Iterator[bytes] | None:
+        """The events after an id, live to the end; None when that id is the last there will be.
+
+        Raises Gone when the log is retired, InvalidRequest for an id of an attempt that has not begun.
+        """
+        if turn.retired_at is not None:
+            raise Gone("this stream's log is retired; its answer is in the conversation",
+                       conversationId=turn.conversation_id, conversation=f"/api/conversations/{turn.conversation_id}")
+        if after.attempt > turn.attempt:
+            raise InvalidRequest("is from an attempt that has not begun", field="Last-Event-ID")
+        running = turn.status == "running"
+        if not running and after >= self._streams.end(turn.id):
+            return None
+        return self._streams.follow(turn.id, max(after, BEGINNING), running)
+
+    def stop(self, turn: Turn) -> None:
+        """End a turn wherever it runs. What has been written so far is kept."""
+        if turn.status == "running" and not self._cancel(turn.id, "stopped"):
+            self._database.write(lambda session: turns.request_stop(session, turn.id))
+
+    def abandon(self, turn_ids: list[str]) -> None:
+        """Drop turns whose conversation was deleted: nothing of them is written any more, and readers end."""
+        for turn_id in turn_ids:
+            self._cancel(turn_id, "lost")
+            self._streams.close(turn_id)
+
+    def take_over(self, turn: Turn) -> None:
+        """Go on with a turn this worker has claimed from one that is gone, as the turn's next attempt.
+
+        It starts the answer again, unless the turn was to be stopped, is too old, or has been tried often enough:
+        then it ends here, and the text it has is kept.
+        """
+        stored = list(events_of(self._segments.all(turn.id)))
+        question = _as_decided(Question(**turn.question), stored)
+        turn_log = self._streams.produce(turn.id, turn.attempt)
+        if not stored:
+            turn_log.append(_started(turn, question))
+        if turn.stop_requested or self._is_hopeless(turn):
+            text = replay(stored).text
+            turn_log.append(_taken_over(turn, len(text), "The server was restarted; the answer ends here."))
+            self._launch(turn, turn_log, question, lambda cancellation: lambda answer: self._give_up(turn, text, answer))
+        else:
+            turn_log.append(_taken_over(turn, 0, "The server was restarted; the answer starts again."))
+            self._answer(turn, turn_log, question, self._database.write_plainly(lambda connection: turns.earlier(connection, turn)))
+
+    def workflow_state(self, turn: Turn) -> tuple[RunState, int]:
+        """How a turn's workflow stands, and how many readers of this worker follow it."""
+        return RunState.of(events_of(self._segments.all(turn.id))), self._streams.readers(turn.id)
+
+    def hand_over(self) -> None:
+        """Let go of every running turn, for another worker to take over at once. The last thing a worker does."""
+        for cancellation in list(self._running.values()):
+            cancellation.cancel("drained")
+        self.writer.leave()
+
+    # ---- the life of a turn
+
+    def _begin(self, user_id: str, question: Question, key: str | None) -> turns.Begun:
+        def begin(connection):
+            return turns.begin(connection, user_id, question, self._worker.id, key)
+        try:
+            return self._database.write_plainly(begin)
+        except IntegrityError:  # the same key at the same moment on another connection: now it can be found
+            return self._database.write_plainly(begin)
+
+    def _answer(self, turn: Turn, turn_log: TurnLog, question: Question, earlier: list[dict[str, str]]) -> None:
+        self._launch(turn, turn_log, question, lambda cancellation: self._answering.work(turn, question, earlier, cancellation))
+
+    def _launch(self, turn: Turn, turn_log: TurnLog, question: Question, work: Callable[[Cancellation], Work]) -> None:
+        cancellation = self._running[turn.id] = Cancellation()
+        self.writer.track(turn_log)
+        gevent.spawn(self._run, turn, turn_log, question.render == "html", work(cancellation), cancellation)
+
+    def _run(self, turn: Turn, turn_log: TurnLog, html: bool, work: Work, cancellation: Cancellation) -> None:
+        answer = Answer(turn.message_id, turn_log, BlockRenderer(offload=get_hub().threadpool.apply) if html else None)
+        budget = get_hub().loop.timer(self._settings.turn_budget_s)
+        budget.start(cancellation.cancel, "deadline")
+        try:
+            ended = self._guarded(turn, answer, work)
+            if ended is not None:
+                self._end(turn, turn_log, answer, *ended)
+        finally:
+            budget.stop()
+            budget.close()
+            self._running.pop(turn.id, None)
+            if not turn_log.mirror:
+                self._streams.release(turn_log)
+
+    def _guarded(self, turn: Turn, answer: Answer, work: Work) -> Ended | None:
+        """How the work ended, whatever happened in it; None for a turn that goes on elsewhere."""
+        try:
+            ended = work(answer)
+        except Cancelled as cancelled:
+            if cancelled.reason in ("lost", "drained"):
+                return None
+            if cancelled.reason == "deadline":
+                ended = "failed", answer.failed("deadline", "The answer took longer than a turn may.", retryable=True)
+            else:
+                answer.finish()
+                ended = "stopped", answer.completed("stopped")
+        except TickertapeError as error:
+            ended = "failed", answer.failed(error.code, error.message, retryable=getattr(error, "retryable", True))
+        except Exception:
+            log.exception("turn failed", extra={"turn": turn.id})
+            ended = "failed", answer.failed("internal", "Something went wrong on this server.", retryable=True)
+        return ended
+
+    def _is_hopeless(self, turn: Turn) -> bool:
+        too_old = time.time() - turn.started_at > self._settings.takeover_max_age_s
+        return too_old or turn.attempt > self._settings.max_attempts
+
+    def _give_up(self, turn: Turn, text: str, answer: Answer) -> Ended:
+        answer.restore(text)
+        if turn.stop_requested:
+            answer.finish()
+            return "stopped", answer.completed("stopped")
+        return "failed", answer.failed("interrupted", "The server was restarted while it answered.", retryable=True)
+
+    def _end(self, turn: Turn, turn_log: TurnLog, answer: Answer, status: str, event: Event) -> None:
+        columns = answer.columns(event)
+        try:
+            won = self.writer.finish(turn_log, turn_log.next_frame(event), lambda connection: turns.end(connection, turn, status, columns))
+        except Exception:
+            log.exception("an answer cannot be stored", extra={"turn": turn.id})
+            event = ChatFailed(code="internal", message="The answer could not be stored.", retryable=True, partial=False)
+            columns = Answer(turn.message_id, turn_log, None).columns(event)
+            won = self.writer.finish(turn_log, turn_log.next_frame(event), lambda connection: turns.end(connection, turn, "failed", columns))
+        log.info("turn %s", status if won else "lost", extra={"turn": turn.id, "user": turn.user_id})
+
+    def _cancel(self, turn_id: str, reason: str) -> bool:
+        cancellation = self._running.get(turn_id)
+        if cancellation is not None:
+            cancellation.cancel(reason)
+        return cancellation is not None
+
+    def _lose(self, turn_id: str) -> None:
+        self._streams.lose(turn_id)
+        self._cancel(turn_id, "lost")
+
+
+def _started(turn: Turn, question: Question) -> ChatStarted:
+    return ChatStarted(stream_id=turn.id, trace_id=turn.trace_id, conversation_id=turn.conversation_id,
+                       user_message_id=turn.user_message_id, message_id=turn.message_id,
+                       assistant_type=question.assistant_type)
+
+
+def _as_decided(question: Question, stored: Sequence[Mapping[str, object]]) -> Question:
+    """The question with the workflow that an earlier attempt decided on: its finished steps are that workflow's."""
+    decided = [event["workflow"] for event in stored if event["type"] == "workflow_detected"]
+    return replace(question, workflow=decided[-1]) if decided else question
+
+
+def _taken_over(turn: Turn, discard_from: int, message: str) -> ProviderSwitched:
+    return ProviderSwitched(source="server", target="server", reason="worker_lost", message=message, mode="takeover",
+                            discard_from=discard_from, attempt=turn.attempt)

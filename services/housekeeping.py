@@ -1,0 +1,69 @@
+"""What a worker does beside answering: it takes over turns of workers that are gone, and retires old logs."""
+
+import logging
+import time
+from collections.abc import Callable
+
+import gevent
+from sqlalchemy import delete
+
+from services.chat import ChatService
+from services.settings import Settings
+from services.store import turns
+from services.store.database import Database, is_outage
+from services.store.models import Turn, Worker
+
+log = logging.getLogger(__name__)
+
+SWEEP_S = 1.0
+RETIRE_S = 300.0
+DAY_S = 86_400.0
+
+
+def forever(work: Callable[[], None], pause: float) -> gevent.Greenlet:
+    """Run `work` again and again in a greenlet, `pause` seconds apart, whatever goes wrong in it."""
+    def loop() -> None:
+        while True:
+            try:
+                work()
+            except Exception as error:
+                # A database that is away is said once a try, without a page of traceback each second.
+                log.error("background work failed: %s", type(error).__name__, exc_info=None if is_outage(error) else error)
+            gevent.sleep(pause)
+    return gevent.spawn(loop)
+
+
+class Housekeeping:
+    """The sweeps of one worker."""
+
+    def __init__(self, settings: Settings, database: Database, worker: Worker, chat: ChatService) -> None:
+        self._settings = settings
+        self._database = database
+        self._worker = worker
+        self._chat = chat
+
+    def start(self) -> list[gevent.Greenlet]:
+        """Both sweeps, in greenlets of their own."""
+        return [forever(self.adopt, SWEEP_S), forever(self.retire, RETIRE_S)]
+
+    def adopt(self) -> None:
+        """Take over the turns of workers that are gone."""
+        gone_s = self._settings.worker_gone_s
+        for turn in self._database.read(lambda session: turns.orphans(session, self._worker.id, gone_s)):
+            claimed = self._claim(turn)
+            if claimed is not None:
+                log.warning("taking over a turn", extra={"turn": turn.id, "attempt": claimed.attempt})
+                self._chat.take_over(claimed)
+
+    def _claim(self, turn: Turn) -> Turn | None:
+        return self._database.write(lambda session: turns.claim(session, turn, self._worker.id))
+
+    def retire(self) -> int:
+        """Delete logs past their time, and the rows of workers long gone. Returns how many logs."""
+        before = time.time() - self._settings.log_retention_h * 3600
+        retired = 0
+        while some := self._database.write(lambda session: turns.retire(session, before)):
+            retired += some
+        old = delete(Worker).where(Worker.seen_at < time.time() - DAY_S, Worker.id != self._worker.id)
+        self._database.write(lambda session: session.execute(old))
+        return retired

@@ -1,0 +1,242 @@
+"""Stored parts of logs, and the group commit that writes them: one transaction for all live turns of a worker."""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import gevent
+from gevent.event import AsyncResult, Event
+from gevent.lock import RLock
+from sqlalchemy import Connection, and_, bindparam, or_, select, tuple_, update
+
+from services import sse
+from services.sse import EventId
+from services.store.database import Database, is_outage
+from services.store.models import Segment, Turn, Worker
+from services.streams.log import TurnLog
+
+log = logging.getLogger(__name__)
+
+READ_SEGMENTS = 64      # segments a reader takes at once: a few seconds of a fast stream
+FOLLOW_CHUNK = 200      # turns asked for in one statement
+OUTAGE_PAUSE_S = 1.0
+STALLED_S = 5.0           # without a commit while turns live, the writer is not healthy
+
+_segments, _turns = Segment.__table__, Turn.__table__
+_insert = _segments.insert()
+# The row locks (PostgreSQL) keep a takeover from slipping between this check and the inserts.
+_mine = (select(_turns.c.id, _turns.c.attempt, _turns.c.stop_requested)
+         .where(_turns.c.status == "running", _turns.c.worker_id == bindparam("worker")).with_for_update())
+
+
+class Stored(NamedTuple):
+    turn_id: str
+    attempt: int
+    seq_from: int
+    seq_to: int
+    frames: bytes
+
+
+@dataclass(slots=True)
+class Ending:
+    """How a turn ends: `apply(connection)` compares and sets, and tells whether it was this one that ended it."""
+
+    log: TurnLog
+    frame: bytes
+    apply: Callable[[Connection], bool]
+    done: AsyncResult = field(default_factory=AsyncResult)
+
+
+class SegmentStore:
+    """Reading what is stored."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def after(self, turn_id: str, cursor: EventId, limit: int = READ_SEGMENTS) -> list[bytes]:
+        """The next frames after `cursor`, in order; none when nothing later is stored."""
+        statement = _ordered(and_(Segment.turn_id == turn_id, _later(cursor))).limit(limit)
+        rows = self._database.read(lambda session: session.execute(statement).all())
+        frames: list[bytes] = []
+        for row in rows:
+            own = sse.split(row.frames)
+            skip = cursor.seq - row.seq_from + 1 if row.attempt == cursor.attempt else 0
+            frames += own[max(skip, 0):]
+        return frames
+
+    def all(self, turn_id: str) -> list[bytes]:
+        """Every stored frame of a turn."""
+        return self.after(turn_id, sse.BEGINNING, limit=10_000_000)
+
+    def end(self, turn_id: str) -> tuple[EventId, bool]:
+        """The last stored event's id, (1, 0) when there is none, and whether the turn ended with it."""
+        statement = (select(Segment.attempt, Segment.seq_to, Segment.frames).where(Segment.turn_id == turn_id)
+                     .order_by(Segment.attempt.desc(), Segment.seq_from.desc()).limit(1))
+        row = self._database.read(lambda session: session.execute(statement).first())
+        if row is None:
+            return EventId(1, 0), False
+        return EventId(row.attempt, row.seq_to), sse.is_terminal(sse.split(row.frames)[-1])
+
+    def is_running(self, turn_id: str) -> bool:
+        statement = select(Turn.id).where(Turn.id == turn_id, Turn.status == "running")
+        return self._database.read(lambda session: session.scalar(statement)) is not None
+
+    def newer(self, cursors: dict[str, EventId]) -> list[Stored]:
+        """What has been stored after each turn's cursor, for all turns in one go."""
+        pairs = list(cursors.items())
+        rows: list[Stored] = []
+        for start in range(0, len(pairs), FOLLOW_CHUNK):
+            wanted = [and_(Segment.turn_id == turn_id, _later(cursor)) for turn_id, cursor in pairs[start:start + FOLLOW_CHUNK]]
+            statement = _ordered(or_(*wanted))
+            rows += self._database.read(lambda session: [Stored(*row) for row in session.execute(statement)])
+        return rows
+
+
+def _later(cursor: EventId):
+    return tuple_(Segment.attempt, Segment.seq_to) > tuple_(cursor.attempt, cursor.seq)
+
+
+def _ordered(condition):
+    columns = (Segment.turn_id, Segment.attempt, Segment.seq_from, Segment.seq_to, Segment.frames)
+    return select(*columns).where(condition).order_by(Segment.turn_id, Segment.attempt, Segment.seq_from)
+
+
+class SegmentWriter:
+    """Writes the live turns of one worker every `interval` seconds, and at once when one of them ends.
+
+    The same transaction is the worker's heartbeat and brings the stop marks back. `on_stop(turn_id)` and
+    `on_lost(turn_id)` tell that somebody wants a turn stopped, and that another worker owns it now.
+    """
+
+    def __init__(self, database: Database, worker_id: str, *, interval: float, heartbeat: float, keep: int,
+                 on_stop: Callable[[str], None], on_lost: Callable[[str], None]) -> None:
+        self._database = database
+        self._worker_id = worker_id
+        self._interval = interval
+        self._heartbeat = heartbeat
+        self._keep = keep
+        self._on_stop = on_stop
+        self._on_lost = on_lost
+        self._live: dict[str, TurnLog] = {}
+        self._endings: list[Ending] = []
+        self._wake = Event()
+        self._committing = RLock()
+        self._seen_at = 0.0
+        self.last_commit = time.monotonic()
+        self.lag = 0.0
+
+    def track(self, turn: TurnLog) -> None:
+        """Begin to store a turn's log."""
+        if not self._live:
+            self.last_commit = time.monotonic()
+        self._live[turn.turn_id] = turn
+        self._wake.set()
+
+    def finish(self, turn: TurnLog, frame: bytes, apply: Callable[[Connection], bool]) -> bool:
+        """Store the last frame together with what `apply` changes; returns when it is committed.
+
+        False when the turn was not ours to end any more; then neither frame nor text was written.
+        """
+        ending = Ending(turn, frame, apply)
+        self._endings.append(ending)
+        self._wake.set()
+        won = ending.done.get()
+        turn.close(frame if won else None)
+        return won
+
+    def is_healthy(self) -> bool:
+        """Whether what live turns write reaches the database in time."""
+        return not self._live or time.monotonic() - self.last_commit < STALLED_S
+
+    def run(self) -> None:
+        """The loop, in a greenlet of its own. Sleeps while no turn lives."""
+        while True:
+            self._wake.wait()
+            self._wake.clear()
+            while self._live:
+                with self._committing:
+                    self._round()
+                if not self._endings:
+                    self._wake.wait(self._interval)
+                    self._wake.clear()
+
+    def leave(self) -> None:
+        """Store what there is, and give up the heartbeat, so that other workers take the running turns over at once."""
+        with self._committing:
+            self._round()
+        gone = update(Worker).where(Worker.id == self._worker_id).values(seen_at=0.0)
+        self._database.commit(lambda connection: connection.execute(gone))
+
+    def _round(self) -> None:
+        started = time.monotonic()
+        live = dict(self._live)  # a turn that is tracked during the transaction is not in its snapshot
+        endings, self._endings = self._endings, []
+        ending_ids = {ending.log.turn_id for ending in endings}
+        batch = [segment for turn in live.values() if turn.turn_id not in ending_ids for segment in _pending(turn)]
+        beat = time.time() - self._seen_at >= self._heartbeat
+        try:
+            owned, won = self._database.commit(lambda connection: self._commit(connection, batch, endings, beat))
+        except Exception as error:
+            self._failed(error, endings)
+            return
+        self.last_commit = time.monotonic()
+        self.lag = self.last_commit - started
+        self._settle(live, batch, endings, owned, won)
+
+    def _failed(self, error: Exception, endings: list[Ending]) -> None:
+        if is_outage(error):
+            log.warning("the database cannot be reached; %d live turns wait in memory", len(self._live))
+            self._endings = endings + self._endings
+        else:
+            # Frames are bytes and cannot be refused; an ending can. It must not hold up the others for ever.
+            log.error("storing live turns failed", exc_info=error)
+            for ending in endings:
+                ending.done.set_exception(error)
+        gevent.sleep(OUTAGE_PAUSE_S)
+
+    def _commit(self, connection: Connection, batch: Sequence[Stored], endings: Sequence[Ending],
+                beat: bool) -> tuple[dict[str, tuple[int, bool]], set[str]]:
+        if beat:
+            self._seen_at = time.time()
+            connection.execute(update(Worker).where(Worker.id == self._worker_id).values(seen_at=self._seen_at))
+        owned = {row.id: (row.attempt, row.stop_requested) for row in connection.execute(_mine, {"worker": self._worker_id})}
+        rows = [segment for segment in batch if owned.get(segment.turn_id, (0,))[0] == segment.attempt]
+        won = set()
+        for ending in endings:
+            turn = ending.log
+            if owned.get(turn.turn_id, (0,))[0] == turn.attempt and ending.apply(connection):
+                won.add(turn.turn_id)
+                rows.append(_last(turn, ending.frame))
+        if rows:
+            connection.execute(_insert, [segment._asdict() for segment in rows])
+        return owned, won
+
+    def _settle(self, live: dict[str, TurnLog], batch: Sequence[Stored], endings: Sequence[Ending],
+                owned: dict[str, tuple[int, bool]], won: set[str]) -> None:
+        for segment in batch:
+            turn = self._live.get(segment.turn_id)
+            if turn is not None and turn.attempt == segment.attempt and segment.turn_id in owned:
+                turn.mark_stored(segment.seq_to, self._keep)
+        for ending in endings:
+            self._live.pop(ending.log.turn_id, None)
+            live.pop(ending.log.turn_id, None)
+            ending.done.set(ending.log.turn_id in won)
+        for turn_id, turn in live.items():
+            attempt, stop_requested = owned.get(turn_id, (0, False))
+            if attempt != turn.attempt:
+                self._live.pop(turn_id, None)
+                self._on_lost(turn_id)
+            elif stop_requested:
+                self._on_stop(turn_id)
+
+
+def _pending(turn: TurnLog) -> list[Stored]:
+    first, frames = turn.unstored()
+    return [Stored(turn.turn_id, turn.attempt, first, first + len(frames) - 1, b"".join(frames))] if frames else []
+
+
+def _last(turn: TurnLog, frame: bytes) -> Stored:
+    first, frames = turn.unstored()
+    return Stored(turn.turn_id, turn.attempt, first, first + len(frames), b"".join(frames) + frame)
