@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlsplit
 
 from services.llm.address import RefusedAddress, check_address
+from services.llm.classify import classify
 from services.llm.config import LLMSettings, ProviderSettings
 from services.llm.errorbody import ErrorBody, read_error
-from services.llm.failures import classify
 
 _QUESTION = [{"role": "user", "content": "Reply with the single word: ready"}]
 _SECONDS = 30.0

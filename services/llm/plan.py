@@ -6,14 +6,13 @@ from dataclasses import dataclass, field, replace
 
 from services.errors import InvalidRequest
 from services.llm import fitting
-from services.llm.breaker import Breaker
+from services.llm.breaker import OPEN, Breaker
 from services.llm.deltas import LLMRequest
 from services.llm.failures import CREDENTIAL_ONLY, Again, Failure, Next, Trip
 
 SHORT_WAIT = 2.0  # seconds of Retry-After that are worth waiting for when nobody else is there
 _JITTER = (0.2, 0.6)
 _FAST = 0.05
-_REPLY = 1024  # tokens kept free for the answer when a conversation is trimmed
 
 
 class Board:
@@ -112,6 +111,11 @@ class Plan:
     def first(self, now: float) -> Step | None:
         return self._onward(now)
 
+    def why(self, now: float) -> Failure:
+        """Why nobody can be asked, in case nobody can."""
+        circuits = (breaker for route in self._routes for key in self._rotations[route.name] for breaker in self._breakers(route, key).values())
+        return Failure(next((breaker.reason for breaker in circuits if breaker.state(now) == OPEN), "not_configured"))
+
     def after(self, failure: Failure, step: Step, now: float, committed: bool, refuse: Callable[[str], bool]) -> Step | None:
         """What follows `failure`; None when the turn is over. `refuse` tells the provider to leave a parameter out."""
         candidate, policy = step.candidate, failure.policy
@@ -195,7 +199,7 @@ class Plan:
             return larger
         messages = step.messages or self._request.messages
         tokens = failure.limit or route.window or fitting.count(messages) // 2
-        shorter = fitting.fit(messages, tokens - min(self._request.max_tokens or _REPLY, tokens // 2))
+        shorter = fitting.fit(messages, fitting.room(tokens, self._request.max_tokens))
         if self._trimmed or len(shorter) == len(messages):
             return None
         self._trimmed = True

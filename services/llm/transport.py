@@ -21,7 +21,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 from urllib3.util.ssl_ import create_urllib3_context
 
-from services.llm.address import RefusedAddress, check_address
+from services.llm.address import RefusedAddress, check_address, is_local
 from services.llm.body import Body
 
 POOL = 1000  # connections kept; more are opened when needed and closed after
@@ -33,7 +33,7 @@ class Transport:
     def __init__(self, base_url: str, allow_private: bool = False) -> None:
         logging.getLogger("urllib3").setLevel(logging.ERROR)  # its warnings quote what the server sent
         self._adapter = _Adapter(allow_private)
-        self._proxies = get_environ_proxies(base_url)  # once: reading the environment costs 0.2 ms a request
+        self._proxies = {} if is_local(base_url) else get_environ_proxies(base_url)  # once: reading the environment costs 0.2 ms a request
 
     def prepare(self, url: str, headers: Mapping[str, str]) -> requests.PreparedRequest:
         """A request to copy for every POST: parsing the URL and the headers again each time is most of its cost."""

@@ -4,8 +4,8 @@ Every split of the same bytes gives the same events. What users may see is mende
 """
 
 import json
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import orjson
 
@@ -13,8 +13,10 @@ from services.llm.deltas import Content, Reasoning, ToolCall
 from services.llm.errorbody import ErrorBody, is_error, read_error
 from services.llm.eventstream import CAP, EventStreamDecoder, Kind, Special
 from services.llm.text import Mender, ThinkSplitter
+from services.llm.wire_events import Broken, Counted, Ended, Named, WireEvent
 
 MALFORMED_LIMIT = 3
+_MODEL = re.compile(r"[A-Za-z0-9][\w.:/@+ -]{0,199}", re.ASCII)  # it is shown to people: nothing but a name passes
 
 _REASONS = {
     "stop": "stop", "end_turn": "stop", "eos": "stop", "eos_token": "stop", "stop_sequence": "stop", "complete": "stop",
@@ -23,40 +25,6 @@ _REASONS = {
     "tool_calls": "tool_calls", "function_call": "tool_calls", "tool_use": "tool_calls",
 }  # fmt: skip
 _FAILED = {"error", "insufficient_system_resource", "abort"}
-
-
-@dataclass(frozen=True, slots=True)
-class Named:
-    """The model as the provider itself calls it; once, before everything else."""
-
-    model: str
-
-
-@dataclass(frozen=True, slots=True)
-class Counted:
-    """Tokens as the provider counts them; the last one counts. `cost` in US dollars where it says so (OpenRouter)."""
-
-    prompt_tokens: int
-    completion_tokens: int
-    cost: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """A finish reason arrived: the answer is whole, though usage may follow."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Broken:
-    """The stream failed. `kind` is `error` (the provider said so), `malformed` or `page`. Nothing follows it."""
-
-    kind: str
-    error: ErrorBody = ErrorBody()
-
-
-WireEvent = Content | Reasoning | ToolCall | Named | Counted | Ended | Broken
 
 
 class ChatWire:
@@ -207,7 +175,7 @@ class ChatWire:
         function = call.get("function") if type(call.get("function")) is dict else {}
         arguments = function.get("arguments")
         text = self._arguments.setdefault(index, Mender()).mend(arguments if type(arguments) is str else "")
-        identity, name = (value if type(value) is str and value else None for value in (call.get("id"), function.get("name")))
+        identity, name = (_printable(value) if type(value) is str and value else None for value in (call.get("id"), function.get("name")))
         if text or identity or name:
             out.append(ToolCall(index, identity, name, text))
 
@@ -236,9 +204,9 @@ class ChatWire:
         out.extend(Reasoning(piece) if thought else Content(piece) for thought, piece in held if piece)
 
     def _name(self, model: object, out: list[WireEvent]) -> None:
-        if model and type(model) is str:
-            self._model = model[:200]
-            out.append(Named(_printable(self._model)))
+        if type(model) is str and _MODEL.fullmatch(model):
+            self._model = model
+            out.append(Named(model))
 
     def _count(self, usage: object, out: list[WireEvent]) -> None:
         if type(usage) is not dict:

@@ -96,7 +96,7 @@ def test_a_stop_while_connecting(house):
 
 
 def test_a_stop_during_a_pause_between_two_tries(house):
-    house.service._jitter = lambda low, high: 5.0
+    house.pause = 5.0
     house.first.play(whole(503, b""))
     took, trail, _ = stopped(house, 0.15)
     assert took < 0.05 and [attempt.outcome for attempt in trail.attempts] == ["server_error"]

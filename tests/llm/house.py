@@ -59,6 +59,7 @@ class House:
     def __init__(self, names: tuple[str, ...] = ("first", "second"), *, offline: bool = False, keys: int = 1, clocks: Clocks = FAST, **options: object) -> None:
         self.fakes = {name: FakeProvider() for name in names}
         self.time = Time()
+        self.pause = 0.01
         self.embedded = Embedded()
         self.options = options
         self.providers = [
@@ -72,7 +73,7 @@ class House:
         """The service anew, with changed settings; `provider_<name>` changes one provider's."""
         providers = tuple(replace(provider, **changes.pop(f"provider_{provider.name}", {})) for provider in self.settings.providers)
         self.settings = replace(self.settings, providers=providers, **changes)
-        self.service = LLMService(self.settings, self.embedded, clock=self.time, jitter=lambda low, high: 0.01)
+        self.service = LLMService(self.settings, self.embedded, clock=self.time, jitter=lambda low, high: self.pause)
         return self.service
 
     def __getattr__(self, name: str) -> FakeProvider:
