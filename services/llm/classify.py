@@ -13,67 +13,62 @@ import orjson
 from services.llm.errorbody import ErrorBody, read_error
 from services.llm.failures import Failure
 
-_CODES: dict[str, str] = {
-    **dict.fromkeys(
-        ("context_length_exceeded", "model_max_prompt_tokens_exceeded", "exceed_context_size_error", "string_above_max_length",
-         "max_tokens_exceeded", "request_too_large"),
-        "context_length",
-    ),
-    **dict.fromkeys(
-        ("insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "insufficient_balance", "insufficient_credits",
-         "credits_exhausted", "payment_required", "quota_exceeded", "billing_error"),
-        "quota",
-    ),
-    **dict.fromkeys(("content_filter", "content_policy_violation", "responsibleaipolicyviolation", "moderation_blocked"), "content_filter"),
-    **dict.fromkeys(
-        ("invalid_api_key", "incorrect_api_key", "api_key_invalid", "authentication_error", "invalid_authentication", "unauthenticated",
-         "unauthorized", "permission_denied", "permission_error", "permissiondenied", "account_deactivated", "access_denied", "accessdenied",
-         "account_suspended", "ip_not_authorized", "unsupported_country_region_territory"),
-        "auth",
-    ),
-    **dict.fromkeys(
-        ("model_not_found", "deploymentnotfound", "deployment_not_found", "model_decommissioned", "model_deprecated", "model_not_active",
-         "resourcenotfound", "not_found_error", "notfounderror", "model_permission_blocked_org", "unknown_model", "invalid_model"),
-        "model_not_found",
-    ),
-    **dict.fromkeys(("rate_limit_exceeded", "rate_limit_error", "too_many_requests", "resource_exhausted", "ratelimiterror"), "rate_limited"),
-    **dict.fromkeys(("unsupported_parameter", "unsupported_value", "unknown_parameter", "extra_forbidden", "unrecognized_parameter"), "unsupported"),
-    **dict.fromkeys(
-        ("server_error", "internal_server_error", "internal_error", "internalservererror", "overloaded_error", "overloaded",
-         "engine_overloaded", "model_overloaded", "service_unavailable", "serviceunavailable", "unavailable", "over_capacity", "capacity_exceeded",
-         "api_error", "bad_gateway", "insufficient_system_resource"),
-        "server_error",
-    ),
-    **dict.fromkeys(("timeout", "timeout_error", "request_timeout", "deadline_exceeded"), "request_timeout"),
+_KNOWN_CODES = {
+    "context_length": """context_length_exceeded model_max_prompt_tokens_exceeded exceed_context_size_error
+        string_above_max_length max_tokens_exceeded request_too_large""",
+    "quota": """insufficient_quota billing_hard_limit_reached billing_not_active insufficient_balance insufficient_credits
+        credits_exhausted payment_required quota_exceeded billing_error""",
+    "content_filter": "content_filter content_policy_violation responsibleaipolicyviolation moderation_blocked",
+    "auth": """invalid_api_key incorrect_api_key api_key_invalid authentication_error invalid_authentication unauthenticated
+        unauthorized permission_denied permission_error permissiondenied account_deactivated access_denied accessdenied
+        account_suspended ip_not_authorized unsupported_country_region_territory""",
+    "model_not_found": """model_not_found deploymentnotfound deployment_not_found model_decommissioned model_deprecated
+        model_not_active resourcenotfound not_found_error notfounderror model_permission_blocked_org unknown_model
+        invalid_model""",
+    "rate_limited": "rate_limit_exceeded rate_limit_error too_many_requests resource_exhausted ratelimiterror",
+    "unsupported": "unsupported_parameter unsupported_value unknown_parameter extra_forbidden unrecognized_parameter",
+    "server_error": """server_error internal_server_error internal_error internalservererror overloaded_error overloaded
+        engine_overloaded model_overloaded service_unavailable serviceunavailable unavailable over_capacity
+        capacity_exceeded api_error bad_gateway insufficient_system_resource""",
+    "request_timeout": "timeout timeout_error request_timeout deadline_exceeded",
 }
+_CODES = {code: kind for kind, codes in _KNOWN_CODES.items() for code in codes.split()}
 
 # Read only where code and type say nothing. The order matters: the first that matches wins.
 _MESSAGES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
     (kind, re.compile(pattern, re.IGNORECASE))
     for kind, pattern in (
-        ("unsupported", r"unsupported (parameter|value)|unrecognized request argument|unknown (parameter|field|argument)|extra_forbidden"
-                        r"|extra (inputs|fields) (are )?not permitted|property '[^']*' is unsupported|(parameter|argument) [^ ]+ is not supported"),
-        ("context_length", r"maximum context length|context[ _](length|size|window)|prompt is too long|input is too long|too many (input |prompt )?tokens"
-                           r"|reduce the length of (the|your) (messages|prompt)|exceeds? (the )?(max|maximum)[a-z ]* (input|prompt)? ?tokens"),
-        ("quota", r"exceeded your current quota|insufficient (balance|credits?|funds|quota)|credit balance is too low|out of credits"
-                  r"|(credits?|quota|balance) (is |are |has been |have been )?(exhausted|depleted|exceeded)|billing"),
-        ("content_filter", r"content[ _]?(management )?(filter|polic)|requires moderation|flagged (by|as)|content_filter"),
+        ("unsupported", r"unsupported (parameter|value)|unrecognized request argument|unknown (parameter|field|argument)"
+                        r"|extra_forbidden|extra (inputs|fields) (are )?not permitted|property '[^']*' is unsupported"
+                        r"|(parameter|argument) [^ ]+ is not supported"),
+        ("context_length", r"context[ _](length|size|window)|prompt is too long|input is too long"
+                           r"|too many (input |prompt )?tokens|reduce the length of (the|your) (messages|prompt)"
+                           r"|exceeds? (the )?(max|maximum)[a-z ]* (input|prompt)? ?tokens"),
+        ("quota", r"exceeded your current quota|insufficient (balance|credits?|funds|quota)|credit balance is too low"
+                  r"|out of credits|(credits?|quota|balance) (is |are |has been |have been )?(exhausted|depleted|exceeded)"
+                  r"|billing"),
+        ("content_filter", r"content[ _]?(management )?(filter|polic)|requires moderation|flagged (by|as)"),
         ("auth", r"(api|access|secret) ?[-_]?key[^.]{0,40}(invalid|not valid|incorrect|expired|missing|disabled|revoked)"
-                 r"|(invalid|incorrect|expired|missing|bad|wrong)[^.]{0,20}(api|access)[ _-]?key|no auth credentials|invalid (credentials|token)|unauthori[sz]ed"),
-        ("model_not_found", r"(model|deployment)\b[^.]{0,120}(does not exist|not found|decommissioned|deprecated|no longer|unavailable for)"
-                            r"|no such model|unknown model|no endpoints found|invalid model"),
+                 r"|(invalid|incorrect|expired|missing|bad|wrong)[^.]{0,20}(api|access)[ _-]?key|no auth credentials"
+                 r"|invalid (credentials|token)|unauthori[sz]ed"),
+        ("model_not_found", r"(model|deployment)\b[^.]{0,120}(does not exist|not found|decommissioned|deprecated|no longer"
+                            r"|unavailable for)|no such model|unknown model|no endpoints found|invalid model"),
         ("rate_limited", r"rate[ _-]?limit|too many requests"),
         ("server_error", r"overloaded|over capacity|temporarily unavailable|internal (server )?error"),
     )
-)
+)  # fmt: skip
 
 _STATUSES: dict[int, str] = {
     401: "auth", 402: "quota", 403: "auth", 404: "model_not_found", 408: "request_timeout", 409: "conflict",
     410: "model_not_found", 413: "context_length", 429: "rate_limited",
 }
 _PATH = re.compile(r"""body['"],\s*['"](\w+)""")  # pydantic: 'loc': ['body', 'stream_options']
-_QUOTED = re.compile(r"""['"`]([A-Za-z_][\w.]*)['"`]|argument supplied: (\w+)|(?:parameter|argument|field):? (\w+)""", re.IGNORECASE)
-_LIMIT = re.compile(r"(?:maximum context length is|context (?:size|window|length)[^0-9]{0,30}|limit(?: is|:)?|maximum of|max(?:imum)?:?)\s*(\d{3,8})\b", re.IGNORECASE)
+_QUOTED = re.compile(r"""['"`]([A-Za-z_][\w.]*)['"`]|argument supplied: (\w+)|(?:parameter|argument|field):? (\w+)""", re.I)
+_LIMIT = re.compile(
+    r"(?:maximum context length is|context (?:size|window|length)[^0-9]{0,30}|limit(?: is|:)?|maximum of|max(?:imum)?:?)"
+    r"\s*(\d{3,8})\b",
+    re.IGNORECASE,
+)
 _TERSE = frozenset({"rate_limited", "server_error"})  # codes that providers also use for what is something else
 _OF_A_500 = {True: ("quota", "auth", "context_length"), False: ("quota",)}  # local servers say all kinds of things with a 500
 

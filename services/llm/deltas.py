@@ -94,7 +94,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The last delta of a stream that ended well. `left_out` counts the oldest messages, which the model's window had no room for."""
+    """The last delta of a stream that ended well. `left_out` counts messages that the model's window had no room for."""
 
     provider: str
     model: str

@@ -47,24 +47,27 @@ class Policy:
 _BUSY = "The model provider is busy at the moment. Please try again shortly."
 _DOWN = "The model provider could not be reached. Please try again shortly."
 _BROKEN = "The answer broke off before it was complete. Please try again."
+_LATE = "The model provider did not answer in time. Please try again."
+_LIMITED = "The model provider's rate limit is reached. Please try again shortly."
+_LONG = "This is too long for the model. Please shorten the message or start a new conversation."
+_FILTERED = "The model provider's content filter refused this message."
+_GONE = "This model is not available. Please choose another."
 _OPERATOR = "The model provider is not set up correctly. The operator of this server has to look at it."
 
 POLICIES: dict[str, Policy] = {
     "connect": Policy(Again.FAST, Next.YES, Trip.COUNTS, _DOWN),
-    "timeout": Policy(Again.NEVER, Next.YES, Trip.COUNTS, "The model provider did not answer in time. Please try again."),
+    "timeout": Policy(Again.NEVER, Next.YES, Trip.COUNTS, _LATE),
     "server_error": Policy(Again.JITTER, Next.YES, Trip.COUNTS, _BUSY),
     "request_timeout": Policy(Again.FAST, Next.YES, Trip.COUNTS, _BUSY),
     "conflict": Policy(Again.FAST, Next.YES, Trip.NONE, _BUSY),
-    "rate_limited": Policy(Again.AFTER_WAIT, Next.YES, Trip.UNTIL, "The model provider's rate limit is reached. Please try again shortly."),
+    "rate_limited": Policy(Again.AFTER_WAIT, Next.YES, Trip.UNTIL, _LIMITED),
     "quota": Policy(Again.NEVER, Next.YES, Trip.LONG, _OPERATOR, False),
     "auth": Policy(Again.NEVER, Next.YES, Trip.CONFIGURATION, _OPERATOR, False),
     "refused_address": Policy(Again.NEVER, Next.YES, Trip.LONG, _OPERATOR, False),
-    "not_configured": Policy(Again.NEVER, Next.YES, Trip.LONG, "No model provider is configured on this server.", False),
-    "model_not_found": Policy(Again.NEVER, Next.YES, Trip.MODEL, "This model is not available. Please choose another.", False),
-    "context_length": Policy(
-        Again.NEVER, Next.LARGER, Trip.NONE, "This is too long for the model. Please shorten the message or start a new conversation.", False
-    ),
-    "content_filter": Policy(Again.NEVER, Next.IF_ALLOWED, Trip.NONE, "The model provider's content filter refused this message.", False),
+    "not_configured": Policy(Again.NEVER, Next.YES, Trip.LONG, "No model provider is set up on this server.", False),
+    "model_not_found": Policy(Again.NEVER, Next.YES, Trip.MODEL, _GONE, False),
+    "context_length": Policy(Again.NEVER, Next.LARGER, Trip.NONE, _LONG, False),
+    "content_filter": Policy(Again.NEVER, Next.IF_ALLOWED, Trip.NONE, _FILTERED, False),
     "unsupported": Policy(Again.ADJUSTED, Next.NO, Trip.NONE, "The model provider cannot do what was asked for.", False),
     "invalid": Policy(Again.NEVER, Next.NO, Trip.NONE, "The model provider refused this request.", False),
     "bad_response": Policy(Again.NEVER, Next.YES, Trip.COUNTS, _DOWN),

@@ -26,7 +26,13 @@ _REASONS_FIRST = re.compile(r"(^|[/:-])(o[1-9]|gpt-5|gpt-oss|deepseek-r|qwq|magi
 
 
 class Provider:
-    def __init__(self, settings: ProviderSettings, clocks: Clocks = Clocks(), read_interval: float = 0.04, allow_private: bool = False) -> None:
+    def __init__(
+        self,
+        settings: ProviderSettings,
+        clocks: Clocks = Clocks(),
+        read_interval: float = 0.04,
+        allow_private: bool = False,
+    ) -> None:
         self.name = settings.name
         self.settings = settings
         self.payloads = Payloads(settings)

@@ -129,7 +129,10 @@ class Reading:
 
     def _broken(self, event: Broken) -> Ended:
         """Raise what broke the stream; only a filter that steps in after commit is an end, with the text that it let pass."""
-        failure = classify(event.error) if event.kind == "error" else Failure("cut" if event.kind == "malformed" else "bad_response")
+        if event.kind == "error":
+            failure = classify(event.error)
+        else:
+            failure = Failure("cut" if event.kind == "malformed" else "bad_response")
         if self._committed and failure.kind == "content_filter":
             return Ended("content_filter")
         if failure.policy.onward is Next.NO:

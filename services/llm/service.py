@@ -11,8 +11,8 @@ from services.llm.config import LLMSettings
 from services.llm.deltas import Delta, LLMRequest
 from services.llm.errors import LLMFailed, LLMRefused, LLMUnavailable
 from services.llm.observer import Observer
-from services.llm.plan import Board, Route, order
 from services.llm.provider import Provider
+from services.llm.routes import Board, Route, order
 from services.llm.trail import Trail
 from services.llm.turn import Embedded, Means, Turn
 

@@ -15,9 +15,10 @@ from services.llm.deltas import Began, Content, Delta, Finished, LLMRequest, Rea
 from services.llm.errors import LLMFailed, failed
 from services.llm.failures import Failure, Trip
 from services.llm.observer import Observer
-from services.llm.plan import Board, Plan, Route, Step
+from services.llm.plan import Plan, Step
 from services.llm.provider import Provider
 from services.llm.reading import Call, ProviderFailed
+from services.llm.routes import Board, Route
 from services.llm.trail import Run, Trail
 from services.llm.wire_events import Counted, Ended, Named
 
@@ -49,7 +50,9 @@ class Means:
 
 
 class Turn:
-    def __init__(self, means: Means, request: LLMRequest, cancellation: Cancellation, trail: Trail, routes: Sequence[Route]) -> None:
+    def __init__(
+        self, means: Means, request: LLMRequest, cancellation: Cancellation, trail: Trail, routes: Sequence[Route]
+    ) -> None:
         self._means = means
         self._request = request
         self._cancellation = cancellation

@@ -11,8 +11,8 @@ from services.llm.config import Clocks
 from services.llm.deltas import Content, LLMRequest
 from services.llm.pacing import Beat
 from services.llm.trail import Trail
-from tests.llm.house import HELLO, House
-from tests.support.fake_provider import DONE, END, STALL, answer, chunk, event, events, ok, stop, tokens, usage, whole
+from tests.llm.house import House
+from tests.support.fake_provider import DONE, END, STALL, answer, chunk, events, ok, stop, tokens, usage, whole
 
 REQUEST = LLMRequest(messages=[{"role": "user", "content": "x"}])
 
