@@ -13,7 +13,7 @@ from services.answer import Answer
 from services.answering import Answering, Ended, Work
 from services.cancellation import Cancellation, Cancelled
 from services.errors import Gone, InvalidRequest, TickertapeError, Unavailable
-from services.events import ChatCompleted, ChatFailed, ChatStarted, Event, ProviderSwitched
+from services.events import ChatFailed, ChatStarted, Event, ProviderSwitched
 from services.questions import Question
 from services.render import BlockRenderer
 from services.replay import replay

@@ -66,8 +66,9 @@ def secure(certificate):
 
 
 @pytest.fixture(autouse=True)
-def forgotten():
+def own_authorities(monkeypatch):
     """The authorities of these tests are nobody else's."""
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
     yield
     transport._tls_context.cache_clear()
 
