@@ -55,7 +55,7 @@ class Postgres:
         """The URL of a new database with all tables."""
         self._count += 1
         name = f"test_{self._count}"
-        self._sql(f"CREATE DATABASE {name} TEMPLATE template_migrated STRATEGY FILE_COPY")
+        self._sql(f"CREATE DATABASE {name} TEMPLATE template_migrated")
         return self.url(name)
 
     def stop(self) -> None:
