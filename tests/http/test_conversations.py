@@ -165,8 +165,9 @@ def test_rename(client, conversation):
 
 @pytest.mark.parametrize("body", [{}, {"title": ""}, {"title": "  "}, {"title": 7}, {"title": "x" * 201}, {"title": "a\0"},
                                   {"title": "a", "id": "b"}, ["title"], "title"])
-def test_a_bad_title_is_refused(client, conversation, body):
-    response = client.patch(f"/api/conversations/{conversation['conversationId']}", json=body)
+def test_a_bad_title_is_refused(shared, body):
+    client = shared[0].test_client()
+    response = client.patch(f"/api/conversations/{started(ask(client))['conversationId']}", json=body)
     assert error_of(response) == (400, "invalid_request", "title")
 
 
