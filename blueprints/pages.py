@@ -11,7 +11,7 @@ from blueprints.words import ASSISTANTS, ENDINGS, MODULES, RISKS, STARTERS, STYL
 from services import sse
 from services.errors import InvalidRequest, RateLimited, TickertapeError
 from services.live_page import live_page
-from services.questions import Question, parse_question, text_of
+from services.questions import parse_question, text_of
 from services.render import BlockRenderer
 
 blueprint = Blueprint("pages", __name__)

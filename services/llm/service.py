@@ -3,7 +3,7 @@
 import logging
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -17,7 +17,7 @@ from services.llm.config import LLMSettings
 from services.llm.deltas import Attempt, Began, Content, Delta, Finished, LLMRequest, Reasoning, Switched, ToolCall, Usage
 from services.llm.failures import Failure, Trip
 from services.llm.observer import Observer
-from services.llm.plan import Board, Candidate, Plan, Route, Step, order
+from services.llm.plan import Board, Plan, Route, Step, order
 from services.llm.provider import Call, Provider, ProviderFailed
 from services.llm.trail import Run, Trail
 from services.llm.wire import Counted, Ended, Named
@@ -95,6 +95,11 @@ class LLMService:
         """
         routes = order(self._routes(), self._offered(), request, self._embedded.name if self._embedded else None)
         return _Turn(self, request, cancellation, trail or Trail(), routes).deltas()
+
+    def check(self, provider: str | None, model: str | None) -> None:
+        """Raise InvalidRequest for a provider or model that is not offered."""
+        choice = LLMRequest(messages=(), provider=provider, model=model)
+        order(self._routes(), self._offered(), choice, self._embedded.name if self._embedded else None)
 
     def states(self) -> list[ProviderState]:
         """Every provider in its order, the embedded one last."""
