@@ -9,6 +9,7 @@ from typing import Any
 from gevent.pool import Pool
 
 from services.errors import InvalidRequest, NotFound, Unprocessable
+from services.llm.deltas import LLMRequest
 from services.market import embedded, evidence, grounding, macro, planning
 from services.market.bars import History
 from services.market.cache import BarCache, MemoryCache
@@ -49,6 +50,10 @@ class MarketDesk:
         """The instruments a question and its context name."""
         symbols = [str(s) for s in (context or {}).get("symbols") or ()][:MOST_SYMBOLS]
         return off_loop(resolve, text, symbols) if len(text) > 2000 else resolve(text, symbols)
+
+    def symbols(self, text: str, context: Mapping[str, Any] | None = None) -> list[str]:
+        """The symbols of `resolve`, in order."""
+        return [instrument.symbol for instrument in self.resolve(text, context).instruments]
 
     def instrument(self, symbol: str) -> Instrument:
         """The instrument of a symbol. InvalidRequest for what is no symbol, NotFound with the nearest for an unknown one.
@@ -149,6 +154,10 @@ class MarketDesk:
             question, resolution, span, _tolerance(context.get("riskTolerance")),
             {i.symbol: w for i, w in weights(question, resolution.mentions).items()}, capital(question))
         return off_loop(evidence.build, subject, histories, benchmark, extra, notes)
+
+    def answer(self, request: LLMRequest) -> Iterator[str] | None:
+        """The report for a question that came to the embedded provider."""
+        return self.report(request.question, request.assistant, request.context, request.evidence)
 
     def report(
         self, question: str, assistant: str, context: Mapping[str, Any] | None = None,
