@@ -29,6 +29,11 @@ class Instrument:
     currency: str
     kind: str = "stock"
 
+    @property
+    def money(self) -> str | None:
+        """The currency its price is an amount of; None where the price is a level, as an index's is."""
+        return None if self.kind in ("index", "portfolio") else self.currency or None
+
     def as_dict(self) -> dict[str, str]:
         return {"symbol": self.symbol, "name": self.name, "exchange": self.exchange, "currency": self.currency,
                 "kind": self.kind}
