@@ -13,6 +13,7 @@ from functools import lru_cache
 from services.market.instruments import SYMBOL, Catalogue, Instrument, catalogue, plain
 
 MAX_TEXT = 32_000
+MOST_UNKNOWN = 5  # unknown symbols worth a look for their nearest, at 10 ms each
 SUFFIXES = "T|HK|DE|L|PA|AS|BR|MI|MC|SW|ST|HE|CO|OL|TO|AX|NS|BO|KS|KQ|TW|SS|SZ|SI|SA|SR|VI|LS|IR|NZ|JK|BK|MX|WA"
 
 # Tickers that are words, roles, countries or terms of the trade. Alone they name no share.
@@ -111,11 +112,11 @@ def resolve(text: str, symbols: Sequence[str] = (), *, names: Catalogue | None =
     mentions = sorted([*mentions, *named, *_bare(text, names, taken)], key=lambda m: m.start)
     found = dict.fromkeys([*listed, *(m.instrument for m in mentions)])
     open_ = {a.text.casefold(): a for a in ambiguous if not any(c in found for c in a.candidates)}
-    unheard = {u.text: u for u in (*unknown, *strangers)}
-    return Resolution(tuple(found), tuple(open_.values()), tuple(unheard.values()), tuple(mentions))
+    unheard = [Unknown(text, tuple(names.nearest(text))) for text in list(dict.fromkeys([*unknown, *strangers]))[:MOST_UNKNOWN]]
+    return Resolution(tuple(found), tuple(open_.values()), tuple(unheard), tuple(mentions))
 
 
-def _listed(symbols: Iterable[str], names: Catalogue) -> tuple[list[Instrument], list[Unknown]]:
+def _listed(symbols: Iterable[str], names: Catalogue) -> tuple[list[Instrument], list[str]]:
     """A list of symbols is meant as one: words count, and so do names written where a symbol belongs."""
     found, unknown = [], []
     for text in symbols:
@@ -123,11 +124,11 @@ def _listed(symbols: Iterable[str], names: Catalogue) -> tuple[list[Instrument],
         if instrument:
             found.append(instrument)
         elif text.strip():
-            unknown.append(Unknown(text.strip()[:40], tuple(names.nearest(text[:40]))))
+            unknown.append(text.strip()[:40])
     return found, unknown
 
 
-def _explicit(text: str, names: Catalogue, taken: bytearray) -> tuple[list[Mention], list[Unknown]]:
+def _explicit(text: str, names: Catalogue, taken: bytearray) -> tuple[list[Mention], list[str]]:
     """What is written as a symbol: $T, ^GSPC, 7203.T, BRK.B, BTC-USD, NYSE: T."""
     found, unknown = [], []
     for match in EXPLICIT.finditer(text):
@@ -138,7 +139,7 @@ def _explicit(text: str, names: Catalogue, taken: bytearray) -> tuple[list[Menti
         if instrument:
             found.append(_mention(match.start(), match.end(), instrument, taken))
         elif kind in ("cash", "index", "quoted") or (kind == "listed" and written[0].isdigit()):
-            unknown.append(Unknown(written.upper(), tuple(names.nearest(written))))
+            unknown.append(written.upper())
     return found, unknown
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from services.market.desk import MarketDesk
 from services.market.grounding import check, unmatched
-from services.market.report import ASSISTANTS
+from services.market.report import ASSISTANTS, summary_table
 
 QUESTIONS = (
     "How risky is AAPL compared with KO?", "40% KO, 60% MSFT", "I have $50,000: 30% JPM, 30% XOM and 40% PG?", "What about Apple in 2008?",
@@ -77,6 +77,13 @@ def test_timeframe_changes_what_is_said(desk) -> None:
 def test_it_leaves_to_the_glossary_what_it_does_not_know(desk) -> None:
     for question in ("hello", "What is a drawdown?", "What is inflation?", "Explain VaR", ""):
         assert desk.report(question, "analyst", {}) is None
+
+
+def test_the_summary_table_stands_alone_and_is_borne_out(desk) -> None:
+    pack = desk.evidence("AAPL and KO")
+    table = summary_table(pack)
+    assert table.startswith("| 2021-12-29 to 2022-12-28 | AAPL | KO |") and unmatched(check(table, pack)) == []
+    assert summary_table(desk.evidence("hello")) == ""
 
 
 def test_ambiguity_and_unknown_symbols_are_said(desk) -> None:
