@@ -12,7 +12,7 @@ from services.llm.deltas import Began, Content, Delta, Finished, LLMRequest, Rea
 from services.llm.trail import Trail
 from services.workflows import prompting
 from services.workflows.catalogue import AGENTS, Node
-from services.workflows.desk import Desk
+from services.workflows.desk import DESK, OFFLINE, Desk
 from services.workflows.prose import Prose
 from services.workflows.reading import parse
 from services.workflows.results import Missing, NodeResult
@@ -21,7 +21,6 @@ from services.workflows.verdicts import Overall, Verdict, abstention
 MAX_CHARACTERS = 24_000  # of one agent's text: about ten pages; what goes on after that is not read
 MAX_AGENT_TOKENS = 1_200
 MAX_ANSWER_TOKENS = 2_500
-OFFLINE = "offline"
 
 
 class LLM(Protocol):
@@ -92,7 +91,8 @@ class Agents:
                 if not view.take(delta):
                     break
         if view.is_offline:
-            return self._computed(task, tell, started)
+            _forget_offline(trail)
+            return replace(self._computed(task, tell, started), usage=tuple(trail.usage))
         view.end()
         verdict = parse(view.prose.text) or self._repaired(view, task, cancellation, trail)
         result = view.result(verdict.citing(prompting.evidence_ids(task.pack)), started)
@@ -111,6 +111,7 @@ class Agents:
                 yield delta
             else:
                 return
+        _forget_offline(trail)
         yield from self._desk.synthesis(task, overall)
 
     def _request(self, task: Assignment, messages: list[dict[str, str]], limit: int) -> LLMRequest:
@@ -127,7 +128,7 @@ class Agents:
             text += piece
             tell(Wrote(piece, 0))
         return NodeResult(
-            task.node.id, task.node.agent, text.strip(), self._desk.verdict(task), OFFLINE, "desk", (), _since(started)
+            task.node.id, task.node.agent, text.strip(), self._desk.verdict(task), OFFLINE, DESK, (), _since(started)
         )
 
     def _repaired(self, view: "_View", task: Assignment, cancellation: Cancellation, trail: Trail) -> Verdict:
@@ -209,6 +210,12 @@ class _View:
             self.task.node.id, self.task.node.agent, self.prose.shown or verdict.summary, verdict, self.provider, self.model,
             duration_ms=_since(started), reason=self.reason,
         )  # fmt: skip
+
+
+def _forget_offline(trail: Trail) -> None:
+    """The embedded provider was left at its first word, for the desk: it used nothing and failed at nothing."""
+    trail.usage[:] = [usage for usage in trail.usage if usage.provider != OFFLINE]
+    trail.attempts[:] = [attempt for attempt in trail.attempts if attempt.provider != OFFLINE]
 
 
 def shifted(delta: Delta, characters: int) -> Delta:

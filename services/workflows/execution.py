@@ -22,7 +22,7 @@ from services.workflows.announcing import Announcer
 from services.workflows.budget import Ledger
 from services.workflows.catalogue import AGENTS, Node, Workflow
 from services.workflows.results import Checkpoints, Missing, NodeResult
-from services.workflows.verdicts import Overall, Verdict, overall
+from services.workflows.verdicts import Overall, Verdict, label, overall
 from services.workflows.working import Outcome, Worker, place
 
 if TYPE_CHECKING:
@@ -264,4 +264,5 @@ def _view_of(workflow: Workflow, gap: Missing) -> str:
 
 
 def _as_verdict(weighed: Overall) -> Verdict:
-    return Verdict(weighed.stance, weighed.confidence, abstained=weighed.voices == 0)
+    words = f"{label(weighed.stance).capitalize()}, confidence {weighed.confidence} of 100" if weighed.voices else "No view"
+    return Verdict(weighed.stance, weighed.confidence, summary=words, abstained=weighed.voices == 0)

@@ -1,6 +1,7 @@
 """What the rest of the application asks of workflows: what would run, run it, tell how it stands."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 
 import gevent
@@ -9,6 +10,7 @@ from services.cancellation import Cancellation
 from services.errors import InvalidRequest
 from services.llm.deltas import Delta
 from services.llm.trail import Trail
+from services.market.measures import Item
 from services.questions import Question
 from services.workflows.agents import LLM, Agents
 from services.workflows.arbiter import Arbiter
@@ -90,8 +92,11 @@ class Run:
 
     @property
     def pack(self) -> Pack | None:
-        """The evidence, None until it is gathered."""
-        return self._job.pack
+        """The evidence, None until it is gathered; at the end with the figures of the overall verdict, which answers quote."""
+        pack, result = self._job.pack, self.state.result
+        if pack is None or "verdict" not in result:
+            return pack
+        return replace(pack, items=(*_verdict_items(result["verdict"]), *pack.items))
 
     def deltas(self, cancellation: Cancellation, checkpoints: Checkpoints, trail: Trail | None = None) -> Iterator[Delta]:
         """Say what will run, gather the evidence once for all agents, run them, stream the answer. As Engine.run."""
@@ -108,6 +113,13 @@ class Run:
         gathering = gevent.spawn(self._gather, self._job.question, context)
         with cancellation.interruptible():
             return gathering.get()
+
+
+def _verdict_items(verdict: Mapping[str, object]) -> Iterator[Item]:
+    """What was computed from the specialists' verdicts, as evidence."""
+    for name, label, unit in (("confidence", "Confidence of the conclusion", "points"), ("agreement", "Agreement of the views", "ratio")):
+        if verdict[name] is not None:
+            yield Item(f"verdict:{name}", label, float(verdict[name]), unit, "the specialists' verdicts", "see docs/workflows.md")
 
 
 def age_days(pack: Pack | None, today: date) -> float | None:

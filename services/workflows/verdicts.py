@@ -106,7 +106,12 @@ def overall(views: Sequence[Verdict], missing: int = 0, data_age_days: float | N
     confidence = mean * (0.5 + agreement / 2) * math.sqrt(share) * fresh
     because = tuple(
         words
-        for words, holds in (("the views differ", agreement < 0.7), ("views are missing", share < 1), ("the data is old", fresh < 1))
+        for words, holds in (
+            ("the views differ", agreement < 0.7),
+            ("views are missing", missing > 0),
+            ("not every specialist has a view", silent > 0),
+            ("the data is old", fresh < 1),
+        )
         if holds
     )
     return Overall(stance, round(confidence), round(agreement, 2), len(voices), silent, missing, because)

@@ -125,8 +125,11 @@ def test_without_any_key_a_whole_workflow_is_computed_in_a_second(server):
         frames = list(connection.frames())
     assert time.monotonic() - started < 3
     assert set(updates(frames, "agent.completed")) == set(NODES.values())
-    assert text_of(frames).startswith("No model wrote this")
-    assert frames[-1].data["provider"] == "offline" and frames[-1].data["evidence"]["items"]
+    assert text_of(frames).startswith("*No model wrote this")
+    last = frames[-1].data
+    assert last["provider"] == "offline" and last["usage"]["promptTokens"] == 0
+    unmatched = [mark for mark in last["evidence"]["marks"] if mark["evidenceId"] is None]
+    assert last["evidence"]["items"] and not unmatched
 
 
 def test_two_runs_of_one_user_stay_apart(servers, model):
