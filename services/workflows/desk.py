@@ -1,6 +1,6 @@
 """The desk without a model: each agent's part, its verdict and the conclusion, computed from the evidence pack."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 WriteReport = Callable[[str, str, Mapping[str, object], Pack], Iterable[str] | None]  # question, assistant, context, pack
 OFFLINE, DESK = "offline", "desk"
 DISCLAIMER = "*No model wrote this"  # how every computed text begins, the market desk's too
+Point = tuple[float, float, str, str]  # what a measure says (-1 to 1), its weight, in words, its evidence id
 Measures = dict[str, dict[str, tuple[float, str]]]  # symbol -> measure -> (value, evidence id)
 
 # The rules of a stance: measure, how much it counts, and the values at which it says -1 and +1; between them it is linear.
@@ -69,7 +70,7 @@ class Desk:
         if agent.id in ("bull", "bear"):
             points = [point for point in _weighed(task, "advisor") if (point[0] > 0) == (agent.id == "bull")]
         if not points:
-            return abstention("No measures for this view")
+            return abstention("No data for this view" if agent.assistant in _RULES else "Shows the series; the rules judge none of them")
         total = sum(weight for _, weight, *_ in points)
         stance = sum(says * weight for says, weight, *_ in points) / total
         spread = sum(abs(says - stance) * weight for says, weight, *_ in points) / total
@@ -117,18 +118,28 @@ def measures(pack: Pack | None) -> Measures:
     return found
 
 
-def _weighed(task: "Assignment", assistant: str) -> list[tuple[float, float, str, str]]:
-    """Each measure as (what it says, its weight, in words, its evidence id)."""
-    points = []
-    for symbol, of in measures(task.pack).items():
-        if task.node.symbol not in (None, symbol):
-            continue
-        for name, weight, low, high in _RULES.get(assistant, ()):
-            if name in of:
-                value, id = of[name]
-                says = max(-1.0, min(1.0, 2 * (value - low) / (high - low) - 1))
-                points.append((says, weight, f"{symbol} {_NAMES[name]} {_shown(name, value)}", id))
-    return points
+def score(pack: Pack, assistants: Sequence[str]) -> dict[str, float]:
+    """Each symbol's mean over the rules of these assistants, for those with any measure."""
+    scores = {}
+    for symbol, of in measures(pack).items():
+        points = [point for assistant in assistants for point in _said(symbol, of, assistant)]
+        if points:
+            scores[symbol] = sum(says * weight for says, weight, *_ in points) / sum(weight for _, weight, *_ in points)
+    return scores
+
+
+def _weighed(task: "Assignment", assistant: str) -> list[Point]:
+    found = measures(task.pack)
+    return [point for symbol, of in found.items() if task.node.symbol in (None, symbol) for point in _said(symbol, of, assistant)]
+
+
+def _said(symbol: str, of: Mapping[str, tuple[float, str]], assistant: str) -> Iterator[Point]:
+    """What one symbol's measures say by an assistant's rules."""
+    for name, weight, low, high in _RULES.get(assistant, ()):
+        if name in of:
+            value, id = of[name]
+            says = max(-1.0, min(1.0, 2 * (value - low) / (high - low) - 1))
+            yield says, weight, f"{symbol} {_NAMES[name]} {_shown(name, value)}", id
 
 
 def _shown(name: str, value: float) -> str:
@@ -164,7 +175,8 @@ def _weighed_views(task: "Assignment", overall: Overall) -> Iterator[str]:
     if not overall.voices:
         yield "**No view.** None of the specialists had data to judge by.\n\n"
     else:
-        yield f"**{label(overall.stance).capitalize()}, confidence {overall.confidence} of 100.** "
+        conclusion = f"{overall.favoured} comes out ahead" if overall.favoured else overall.label.capitalize()
+        yield f"**{conclusion}, confidence {overall.confidence}.** "
         yield f"{_agreement(overall)}{_lowered(overall)}\n\n"
     for result in task.views:
         yield f"- **{_title(result.node, result.agent)}**, {result.verdict.label}: {result.verdict.summary}\n"

@@ -24,25 +24,31 @@ from services.workflows.features import window
 from services.workflows.prompting import Pack
 from services.workflows.results import Checkpoints
 from services.workflows.runs import RunState
+from services.workflows.screening import screened
 
+SEEKING = ("marketOpportunity",)  # workflows that look for instruments where the question names none
 Context = Mapping[str, object]
 FindSymbols = Callable[[str, Context], Sequence[str]]
 GatherEvidence = Callable[[str, Context], Pack]
 
 
 class Workflows:
-    """One for the application. `find_symbols` and `gather` are the market desk's; `arbiter` is there where a model is."""
+    """One for the application. `find_symbols` and `gather` are the market desk's; `arbiter` is there where a model is.
+
+    `universe` names what a search for opportunities looks through.
+    """
 
     def __init__(
         self, llm: LLM, *, find_symbols: FindSymbols, gather: GatherEvidence, write_report: WriteReport | None = None,
         arbiter: Arbiter | None = None, budget: Budget = Budget(), per_run: int = 4, per_server: int = 64,
-        today: Callable[[], date] = date.today,
+        universe: Callable[[], Sequence[str]] = tuple, today: Callable[[], date] = date.today,
     ) -> None:  # fmt: skip
         validate(WORKFLOWS.values())
         self._find_symbols = find_symbols
         self._gather = gather
         self._arbiter = arbiter
         self._budget = budget
+        self._universe = universe
         self._today = today
         self._engine = Engine(Agents(llm, Desk(write_report)), per_run=per_run, per_server=per_server)
 
@@ -70,7 +76,13 @@ class Workflows:
             run_id, WORKFLOWS[detection.workflow].expanded(detection.symbols), question.message, question.assistant_type,
             question.context, provider=question.provider, model=question.model, budget=self._budget,
         )  # fmt: skip
-        return Run(self._engine, job, Broadcaster(job, log), detection.reason, self._gather, self._today)
+        seeking = detection.workflow in SEEKING and not detection.symbols
+        gather = self._screen if seeking else self._gather
+        return Run(self._engine, job, Broadcaster(job, log), detection.reason, gather, self._today)
+
+    def _screen(self, question: str, context: Context) -> Pack:
+        """The evidence of the best of everything there are prices for."""
+        return screened(self._gather(question, {**context, "symbols": list(self._universe())}))
 
 
 class Run:
