@@ -14,7 +14,7 @@ from services.workflows import prompting
 from services.workflows.catalogue import AGENTS, Node
 from services.workflows.desk import DESK, OFFLINE, Desk
 from services.workflows.prose import Prose
-from services.workflows.reading import parse
+from services.workflows.reading import is_broken, parse
 from services.workflows.results import Missing, NodeResult
 from services.workflows.verdicts import Overall, Verdict, abstention
 
@@ -94,7 +94,7 @@ class Agents:
             _forget_offline(trail)
             return replace(self._computed(task, tell, started), usage=tuple(trail.usage))
         view.end()
-        verdict = parse(view.prose.text) or self._repaired(view, task, cancellation, trail)
+        verdict = self._verdict(view, task, cancellation, trail)
         result = view.result(verdict.citing(prompting.evidence_ids(task.pack)), started)
         return replace(result, usage=tuple(trail.usage))
 
@@ -131,8 +131,15 @@ class Agents:
             task.node.id, task.node.agent, text.strip(), self._desk.verdict(task), OFFLINE, DESK, (), _since(started)
         )
 
-    def _repaired(self, view: "_View", task: Assignment, cancellation: Cancellation, trail: Trail) -> Verdict:
-        """Ask once for the verdict alone; an agent that gives none abstains, and its prose stays."""
+    def _verdict(self, view: "_View", task: Assignment, cancellation: Cancellation, trail: Trail) -> Verdict:
+        """What the agent concludes. Who tried to give a verdict is asked once more; who gave none abstains, at no cost."""
+        verdict = parse(view.prose.text)
+        if verdict is None and is_broken(view.prose.text):
+            verdict = self._repaired(view, task, cancellation, trail)
+        return verdict or abstention("Gave no verdict that could be read")
+
+    def _repaired(self, view: "_View", task: Assignment, cancellation: Cancellation, trail: Trail) -> Verdict | None:
+        """Ask once for the verdict alone."""
         view.tell(Noticed("Asked again for its verdict", data={"repair": 1}))
         request = self._request(task, prompting.repair(task, view.prose.text), 300)
         view.sent(request)
@@ -146,7 +153,7 @@ class Agents:
                         text = text[: delta.discard_from]
         except TickertapeError:
             pass  # the prose is there; only its verdict is not
-        return parse(text) or abstention("Gave no verdict that could be read")
+        return parse(text)
 
 
 class _View:

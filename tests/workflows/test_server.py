@@ -59,7 +59,7 @@ def test_a_workflow_takes_its_critical_path_and_shows_three_agents_at_once(serve
     started = time.monotonic()
     with client.ask(QUESTION) as connection:
         frames = list(connection.frames())
-    assert time.monotonic() - started < 0.6 * 3 + 0.75  # as much beside the agents as 6.5 s has beside 6, and a start
+    assert time.monotonic() - started < 2.7  # three steps of 0.6 s and room for a busy machine; one after another takes 3
     kinds = [frame.data.get("eventType", frame.event) for frame in frames]
     assert kinds[: kinds.index("agent.completed")].count("agent.started") == 3
     assert (kinds[0], kinds[1], kinds[-1]) == ("chat_started", "workflow_detected", "chat_completed")
