@@ -102,7 +102,7 @@ def test_the_limit_holds_for_a_head_that_trickles_and_the_event_loop_goes_on() -
     for name in ("trickle_head", "trickle_body", "hang"):
         assert out[name][0] < LIMIT + 0.4 and out[name][1] == "embedded", (name, out[name])
     assert out["large"][1] == "yahoo"
-    assert max(stall for *_, stall in out.values()) < 0.05, out
+    assert max(stall for *_, stall in out.values()) < 0.25, out  # 5 to 15 ms on a quiet machine
 
 
 def test_the_next_source_is_asked_when_the_first_fails_and_the_reason_is_kept() -> None:
