@@ -11,7 +11,7 @@ from services.render import render
 from services.replay import replay
 from services.sse import events_of, parse, split
 from services.store.database import Database
-from services.store.models import Conversation, Message, Segment, Turn
+from services.store.models import Conversation, Message, Segment, Turn, is_id
 
 PAGE = 50
 
@@ -65,7 +65,7 @@ class Conversations:
 
 
 def _owned(session: Session, user_id: str | None, conversation_id: str) -> Conversation:
-    conversation = session.get(Conversation, conversation_id) if user_id is not None else None
+    conversation = session.get(Conversation, conversation_id) if user_id is not None and is_id(conversation_id) else None
     if conversation is None or conversation.user_id != user_id:
         raise NotFound("no such conversation")
     return conversation
