@@ -10,7 +10,7 @@ from datetime import timedelta
 import gevent
 from flask import Flask
 
-from blueprints import chat, conversations, edge, ops
+from blueprints import chat, conversations, edge, ops, pages
 from services.chat import ChatService
 from services.housekeeping import Housekeeping, forever
 from services.llm.config import load as llm_settings
@@ -69,7 +69,7 @@ def create_app(settings: Settings | None = None, llm: LLMService | None = None) 
     app.json.sort_keys = False
     app.extensions[edge.EXTENSION] = build_services(settings, llm)
     edge.register_errors(app)
-    for module in (chat, conversations, ops):
+    for module in (pages, chat, conversations, ops):
         app.register_blueprint(module.blueprint)
     return app
 

@@ -137,6 +137,7 @@ export class Run {
     if (response.ok) return this.#takeJSON(await json(response));
     const wait = retryAfter(response.headers.get("Retry-After"));
     const body = await json(response);
+    if (body?.streamId) return this.#takeJSON(body); // a whole answer that ended in an error
     if (response.status === 410) return this.#reload("retired", body?.error);
     if (this.streamId && response.status === 404) return this.#reload("not_found");
     if (RETRIED_STATUS.has(response.status) || (this.streamId && response.status === 429)) return this.#failed(wait, body);
@@ -195,13 +196,14 @@ export class Run {
 
   // A server, or something between, that answers at once instead of streaming: shown all the same.
   #takeJSON(body) {
-    if (body?.error) return this.#refused(200, body, null);
     if (!body) return this.#failed();
-    const { content, text, message, ...rest } = body;
+    if (body.error && !body.streamId) return this.#refused(200, body, null);
+    const { content, text, message, error, ...rest } = body;
     const answer = content ?? text ?? (typeof message === "string" ? message : message?.content) ?? "";
     this.#deliver({ ...rest, type: "chat_started" });
     if (answer) this.#deliver({ type: "token", content: answer });
-    this.#deliver({ finishReason: "stop", ...rest, type: "chat_completed" });
+    if (error) this.#deliver({ ...error, type: "error" });
+    else this.#deliver({ finishReason: "stop", ...rest, type: "chat_completed" });
     return 0;
   }
 

@@ -15,6 +15,11 @@ export function createChatStore(options) {
   return new ChatStore(options);
 }
 
+function newQuestion({ message, assistantType = "general", context = {}, parentMessageId = null }) {
+  const fields = { assistantType, context, parentId: parentMessageId, siblings: [] };
+  return { id: null, role: "user", content: message, status: "sending", ...fields };
+}
+
 class ChatStore {
   #client;
   #messages; // question: plain object; answer: Answer
@@ -65,17 +70,22 @@ class ChatStore {
   // Ask below the last message, or below `parentMessageId`. Returns the run, whose `done` is the last event.
   sendMessage = (message, { key, ...fields } = {}) => {
     const request = { message, render: this.render, ...fields };
+    const last = this.#messages.at(-1)?.id;
     if (this.conversationId) request.conversationId ??= this.conversationId;
-    const question = {
-      id: null,
-      role: "user",
-      content: message,
-      assistantType: fields.assistantType ?? "general",
-      context: fields.context ?? {},
-      parentId: fields.parentMessageId ?? null,
-      status: "sending",
-    };
-    return this.#begin(question, request, key);
+    if (last) request.parentMessageId ??= last;
+    return this.#begin(newQuestion(request), request, key);
+  };
+
+  // Ask an edited question in place of an old one, which stays as another version.
+  edit = (questionId, message, fields = {}) => {
+    const index = this.#messages.findIndex(({ id }) => id === questionId);
+    if (index < 0) return null;
+    const { assistantType, context, content, parentId, siblings } = this.#messages[index];
+    const request = { message, assistantType, context, render: this.render, ...fields };
+    Object.assign(request, { conversationId: this.conversationId, parentMessageId: questionId });
+    if (message === content && this.#messages[index + 1]) return this.regenerate(this.#messages[index + 1].id, fields);
+    const question = { ...newQuestion(request), parentId, siblings: siblings ?? [questionId] };
+    return this.#begin(question, request, undefined, {}, this.#messages.slice(0, index));
   };
 
   // Ask the same question again for another answer beside the old one.
@@ -146,8 +156,8 @@ class ChatStore {
     const index = this.#messages.indexOf(answer);
     const question = this.#messages[index - 1];
     if (question?.status === "sending") {
-      const parentId = question.parentId ?? this.#messages[index - 2]?.id ?? null;
-      const asked = { ...question, id: event.userMessageId, parentId, status: "complete" };
+      const siblings = [...question.siblings, event.userMessageId];
+      const asked = { ...question, id: event.userMessageId, siblings, status: "complete" };
       this.#messages = this.#messages.map((message) => (message === question ? asked : message));
     }
     if (answer.id === null) answer.siblings = [...answer.siblings, event.messageId];

