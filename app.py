@@ -18,12 +18,13 @@ from services.llm.offline import OfflineProvider
 from services.llm.service import LLMService
 from services.secret import secret_key
 from services.settings import Settings
+from services.store.clock import database_time
 from services.store.conversations import Conversations
 from services.store.database import Database
 from services.store.models import Worker, new_id
 from services.store.users import Users
 from services.streams.segments import SegmentStore
-from services.streams.service import Streams
+from services.streams.service import PolledFeed, Streams
 
 
 @dataclass
@@ -77,11 +78,13 @@ def create_app(settings: Settings | None = None, llm: LLMService | None = None) 
 def build_services(settings: Settings, llm: LLMService | None = None) -> Services:
     """The services of one worker process, with their background loops running."""
     database = Database(settings.database)
-    worker = Worker(id=new_id(), host=socket.gethostname(), pid=os.getpid(), seen_at=time.time())
+    database.wait()  # gunicorn ends the whole server when one worker cannot start, such as while PostgreSQL restarts
+    worker = Worker(id=new_id(), host=socket.gethostname(), pid=os.getpid(), seen_at=database_time())
     database.write(lambda session: session.add(worker))
     segments = SegmentStore(database)
-    streams = Streams(segments, flush_ms=settings.stream_flush_ms, heartbeat_s=settings.stream_heartbeat_s,
-                      retry_ms=settings.stream_retry_ms, follow_ms=settings.follow_interval_ms)
+    feed = PolledFeed(segments, settings.follow_interval_ms / 1000)
+    streams = Streams(segments, feed, flush_ms=settings.stream_flush_ms, heartbeat_s=settings.stream_heartbeat_s,
+                      retry_ms=settings.stream_retry_ms, keep=settings.tail_frames)
     llm = llm or LLMService(llm_settings(settings.environ), OfflineProvider())
     chat_service = ChatService(settings, database, worker, streams, segments, llm)
     housekeeping = Housekeeping(settings, database, worker, chat_service)
