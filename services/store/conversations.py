@@ -57,7 +57,9 @@ class Conversations:
         """Delete a conversation with all that belongs to it; returns the ids of its turns that were still running."""
         def work(session: Session) -> list[str]:
             conversation = _owned(session, user_id, conversation_id)
-            running = select(Turn.id).where(Turn.conversation_id == conversation.id, Turn.status == "running")
+            # Their rows are locked first and in order, as the group commit does: else the two could block each other.
+            running = (select(Turn.id).where(Turn.conversation_id == conversation.id, Turn.status == "running")
+                       .order_by(Turn.id).with_for_update())
             ids = list(session.scalars(running))
             session.execute(delete(Conversation).where(Conversation.id == conversation.id))
             return ids
