@@ -4,8 +4,10 @@ Measured: a foreign lock of 3 s on SQLite froze every stream of a worker for 2.9
 """
 
 import logging
+import os
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,6 +22,11 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from services.settings import Settings
+
+# psycopg sees that gevent has patched `select` and waits in Python through it. Here it waits in threads of its own, where
+# its C loop is right: measured, a query took 1.1 ms instead of 2.5 ms, and 0.6 ms of CPU instead of 1.0 ms.
+if find_spec("psycopg_binary") or find_spec("psycopg_c"):
+    os.environ.setdefault("PSYCOPG_WAIT_FUNC", "wait_c")
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
