@@ -80,7 +80,7 @@ class LLMService:
         self._observer = observer or Observer()
         self._clock = clock  # of the circuits; the answers' own times are real
         self._jitter = jitter
-        self._board = Board()
+        self._board = self.board = Board()
         self._states: dict[str, str] = {}
         self._providers = {
             provider.name: Provider(provider, settings.clocks, settings.read_interval, settings.allow_private)

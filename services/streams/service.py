@@ -38,6 +38,9 @@ class Feed(Protocol):
     def wake(self) -> None:
         """The set of followed turns has changed: a waiting `newer` should return."""
 
+    def rest(self) -> None:
+        """Nobody follows anything any more."""
+
     def ask_to_look(self, worker_id: str) -> None:
         """Wake another worker's writer: a mark for it is in the database."""
 
@@ -58,6 +61,9 @@ class PolledFeed:
 
     def wake(self) -> None:
         """The next question is soon enough."""
+
+    def rest(self) -> None:
+        """Nothing is held."""
 
     def ask_to_look(self, worker_id: str) -> None:
         """A writer looks by itself with every commit."""
@@ -238,6 +244,7 @@ class Streams:
             mirrors = {turn_id: turn for turn_id, turn in self._logs.items() if turn.mirror and not turn.closed}
             if not mirrors:
                 self._mirrored.clear()
+                self._feed.rest()
                 continue
             try:
                 self._extend(mirrors, self._feed.newer({turn_id: turn.end for turn_id, turn in mirrors.items()}))
