@@ -10,21 +10,32 @@ from datetime import timedelta
 import gevent
 from flask import Flask
 
-from blueprints import chat, conversations, edge, ops, pages
+from blueprints import chat, conversations, edge, market, ops, pages, workflows
+from services.answering import Answering
+from services.bus import Bus
 from services.chat import ChatService
+from services.history import Conversations
 from services.housekeeping import Housekeeping, forever
 from services.llm.config import load as llm_settings
 from services.llm.offline import OfflineProvider
+from services.llm.routes import Board
 from services.llm.service import LLMService
+from services.llm.sharing import SharedCircuits
+from services.market.config import MarketSettings
+from services.market.desk import MarketDesk
+from services.market.report import write_report
 from services.secret import secret_key
 from services.settings import Settings
 from services.store.clock import database_time
-from services.store.conversations import Conversations
 from services.store.database import Database
 from services.store.models import Worker, new_id
 from services.store.users import Users
 from services.streams.segments import SegmentStore
-from services.streams.service import PolledFeed, Streams
+from services.streams.redis import RedisFeed
+from services.streams.service import Feed, PolledFeed, Streams
+from services.workflows.arbiter import Arbiter
+from services.workflows.checkpoints import StoredCheckpoints
+from services.workflows.service import Workflows
 
 
 @dataclass
@@ -37,6 +48,8 @@ class Services:
     conversations: Conversations
     streams: Streams
     llm: LLMService
+    market: MarketDesk
+    workflows: Workflows
     chat: ChatService
     housekeeping: Housekeeping
     loops: list[gevent.Greenlet] = field(default_factory=list)
@@ -70,7 +83,7 @@ def create_app(settings: Settings | None = None, llm: LLMService | None = None) 
     app.json.sort_keys = False
     app.extensions[edge.EXTENSION] = build_services(settings, llm)
     edge.register_errors(app)
-    for module in (pages, chat, conversations, ops):
+    for module in (pages, chat, conversations, workflows, market, ops):
         app.register_blueprint(module.blueprint)
     return app
 
@@ -82,11 +95,27 @@ def build_services(settings: Settings, llm: LLMService | None = None) -> Service
     worker = Worker(id=new_id(), host=socket.gethostname(), pid=os.getpid(), seen_at=database_time())
     database.write(lambda session: session.add(worker))
     segments = SegmentStore(database)
-    feed = PolledFeed(segments, settings.follow_interval_ms / 1000)
+    bus = Bus(settings.redis_url) if settings.redis_url else None
+    feed = _feed(settings, segments, worker, bus)
     streams = Streams(segments, feed, flush_ms=settings.stream_flush_ms, heartbeat_s=settings.stream_heartbeat_s,
                       retry_ms=settings.stream_retry_ms, keep=settings.tail_frames)
-    llm = llm or LLMService(llm_settings(settings.environ), OfflineProvider())
-    chat_service = ChatService(settings, database, worker, streams, segments, llm)
+    desk = MarketDesk(MarketSettings.from_environ(settings.environ))
+    board = Board()
+    llm = llm or LLMService(llm_settings(settings.environ), OfflineProvider(desk.answer),
+                            SharedCircuits(bus, board) if bus else None, board=board)
+    flows = Workflows(llm, find_symbols=desk.symbols, gather=desk.evidence, write_report=write_report,
+                      arbiter=Arbiter(llm) if len(llm.states()) > 1 else None)
+    chat_service = ChatService(settings, database, worker, streams, segments,
+                               Answering(llm, desk, flows, StoredCheckpoints(database)))
+    feed.on_look = chat_service.writer.look
     housekeeping = Housekeeping(settings, database, worker, chat_service)
-    loops = [forever(chat_service.writer.run, 1.0), forever(streams.run_follower, 1.0), *housekeeping.start()]
-    return Services(settings, database, Users(database), Conversations(database), streams, llm, chat_service, housekeeping, loops)
+    works = (chat_service.writer.run, streams.run_follower, *feed.loops())
+    loops = [*(forever(work, 1.0) for work in works), *housekeeping.start()]
+    return Services(settings, database, Users(database), Conversations(database), streams, llm, desk, flows, chat_service,
+                    housekeeping, loops)
+
+
+def _feed(settings: Settings, segments: SegmentStore, worker: Worker, bus: Bus | None) -> Feed:
+    """How this worker hears of what others write."""
+    interval = settings.follow_interval_ms / 1000
+    return RedisFeed(bus, segments, worker.id, interval) if bus else PolledFeed(segments, interval)

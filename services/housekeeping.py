@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import gevent
 from sqlalchemy import delete
+from sqlalchemy.orm import Session
 
 from services.chat import ChatService
 from services.settings import Settings
@@ -95,6 +96,10 @@ class Housekeeping:
         retired = 0
         while some := self._database.write(lambda session: turns.retire(session, before)):
             retired += some
-        old = delete(Worker).where(Worker.seen_at < database_time() - DAY_S, Worker.id != self._worker.id)
-        self._database.write(lambda session: (turns.beat(session, self._worker.id), session.execute(old)))
+        self._database.write(self._forget_workers)
         return retired
+
+    def _forget_workers(self, session: Session) -> None:
+        """Rows of workers long gone. An idle worker writes no heartbeat, so here it says that it is not."""
+        turns.beat(session, self._worker.id)
+        session.execute(delete(Worker).where(Worker.seen_at < database_time() - DAY_S))

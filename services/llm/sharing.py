@@ -10,7 +10,7 @@ import orjson
 from services.bus import Bus, Entry
 from services.llm.deltas import Attempt, Usage
 from services.llm.observer import Observer
-from services.llm.plan import Board
+from services.llm.routes import Board
 
 KEY = "tickertape:circuits"
 EXPIRE_S = 900

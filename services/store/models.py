@@ -110,6 +110,15 @@ class Segment(Base):
     frames: Mapped[bytes] = mapped_column(LargeBinary)
 
 
+class WorkflowNode(Base):
+    """A finished node of a turn's workflow: its checkpoint, which no later attempt computes or pays for again."""
+
+    __tablename__ = "workflow_nodes"
+    turn_id: Mapped[str] = mapped_column(ForeignKey("turns.id", ondelete="CASCADE"), primary_key=True)
+    node: Mapped[str] = mapped_column(String(80), primary_key=True)
+    result: Mapped[dict] = mapped_column(JSON)
+
+
 class Worker(Base):
     """A server process that runs turns. Without a fresh `seen_at` its running turns are taken over."""
 

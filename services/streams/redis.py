@@ -44,6 +44,9 @@ class RedisFeed:
         bus.on_change = self._arrived.set
         bus.listen(_worker_key(worker_id), self._told)
 
+    def loops(self) -> list[Callable[[], None]]:
+        return [self._bus.run_sender, self._bus.run_receiver, self.run_publisher]
+
     # ---- what is written here
 
     def track(self, turn: TurnLog) -> None:

@@ -11,7 +11,7 @@ import gevent
 import orjson
 from gevent.event import AsyncResult, Event
 from gevent.lock import RLock
-from sqlalchemy import Connection, Insert, and_, select, text, tuple_, update
+from sqlalchemy import Connection, Insert, and_, bindparam, select, text, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from services import sse
@@ -27,6 +27,13 @@ READ_SEGMENTS = 64      # segments a reader takes at once: a few seconds of a fa
 FOLLOW_CHUNK = 1_000    # turns asked for in one statement
 OUTAGE_PAUSE_S = 1.0
 STALLED_S = 5.0           # without a commit while turns live, the writer is not healthy
+
+_turns = Turn.__table__
+# The row locks (PostgreSQL) keep a takeover from slipping between this check and the inserts. In the order of ids, and
+# after the worker's row, as everywhere: two transactions that lock in one order cannot block each other.
+_mine = (select(_turns.c.id, _turns.c.attempt, _turns.c.stop_requested)
+         .where(_turns.c.status == "running", _turns.c.worker_id == bindparam("worker"))
+         .order_by(_turns.c.id).with_for_update(key_share=True))
 
 # One constant statement however many turns: as an OR of conditions, 200 turns took 12 ms of CPU to put together.
 _CURSORS = {
@@ -230,12 +237,7 @@ class SegmentWriter:
                 beat: bool) -> tuple[dict[str, tuple[int, bool]], set[str]]:
         if beat:
             turns.beat(connection, self._worker_id)
-        # The row locks (PostgreSQL) keep a takeover from slipping between this check and the inserts. In the order of
-        # ids, and after the worker's row, as everywhere: two transactions that lock in one order cannot block each other.
-        mine = (select(Turn.id, Turn.attempt, Turn.stop_requested)
-                .where(Turn.status == "running", Turn.worker_id == self._worker_id)
-                .order_by(Turn.id).with_for_update(key_share=True))
-        owned = {row.id: (row.attempt, row.stop_requested) for row in connection.execute(mine)}
+        owned = {row.id: (row.attempt, row.stop_requested) for row in connection.execute(_mine, {"worker": self._worker_id})}
         rows = [segment for segment in batch if owned.get(segment.turn_id, (0,))[0] == segment.attempt]
         won = set()
         for ending in endings:

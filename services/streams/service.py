@@ -27,7 +27,15 @@ T = TypeVar("T")
 
 
 class Feed(Protocol):
-    """How what one worker writes reaches the others before they find it in the database by themselves."""
+    """How what one worker writes reaches the others before they find it in the database by themselves.
+
+    `on_look` is called when another worker has left a mark for this one in the database.
+    """
+
+    on_look: Callable[[], None]
+
+    def loops(self) -> list[Callable[[], None]]:
+        """What has to run in greenlets of its own."""
 
     def track(self, turn: TurnLog) -> None:
         """Carry what this log, written here, gets from now on to whoever follows it elsewhere."""
@@ -48,9 +56,14 @@ class Feed(Protocol):
 class PolledFeed:
     """Without anything else the database is asked again and again."""
 
+    on_look: Callable[[], None]
+
     def __init__(self, segments: SegmentStore, interval: float) -> None:
         self._segments = segments
         self._interval = interval
+
+    def loops(self) -> list[Callable[[], None]]:
+        return []
 
     def track(self, turn: TurnLog) -> None:
         """Its segments are enough."""
@@ -127,6 +140,12 @@ class Streams:
     def ask_to_look(self, worker_id: str) -> None:
         """Wake another worker's writer: a mark for it is in the database."""
         self._feed.ask_to_look(worker_id)
+
+    def is_ahead(self, turn_id: str, cursor: EventId) -> bool:
+        """Whether an id is past everything there is. Only the worker that writes the log can tell: what a client has
+        read there may not be stored yet."""
+        turn = self._logs.get(turn_id)
+        return turn is not None and not turn.mirror and cursor > turn.end
 
     def drain(self) -> None:
         """End all readers; each is told when to come back."""
