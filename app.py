@@ -12,23 +12,28 @@ from flask import Flask
 
 from blueprints import chat, conversations, edge, market, ops, pages, workflows
 from services.answering import Answering
+from services.bus import Bus
 from services.chat import ChatService
 from services.history import Conversations
 from services.housekeeping import Housekeeping, forever
 from services.llm.config import load as llm_settings
 from services.llm.offline import OfflineProvider
+from services.llm.routes import Board
 from services.llm.service import LLMService
+from services.llm.sharing import SharedCircuits
 from services.market import embedded
 from services.market.config import MarketSettings
 from services.market.desk import MarketDesk
 from services.market.report import write_report
 from services.secret import secret_key
 from services.settings import Settings
+from services.store.clock import database_time
 from services.store.database import Database
 from services.store.models import Worker, new_id
 from services.store.users import Users
 from services.streams.segments import SegmentStore
-from services.streams.service import Streams
+from services.streams.redis import RedisFeed
+from services.streams.service import Feed, PolledFeed, Streams
 from services.workflows.arbiter import Arbiter
 from services.workflows.checkpoints import StoredCheckpoints
 from services.workflows.service import Workflows
@@ -91,18 +96,31 @@ def create_app(settings: Settings | None = None, llm: LLMService | None = None) 
 def build_services(settings: Settings, llm: LLMService | None = None) -> Services:
     """The services of one worker process, with their background loops running."""
     database = Database(settings.database)
-    worker = Worker(id=new_id(), host=socket.gethostname(), pid=os.getpid(), seen_at=time.time())
+    database.wait()  # gunicorn ends the whole server when one worker cannot start, such as while PostgreSQL restarts
+    worker = Worker(id=new_id(), host=socket.gethostname(), pid=os.getpid(), seen_at=database_time())
     database.write(lambda session: session.add(worker))
     segments = SegmentStore(database)
-    streams = Streams(segments, flush_ms=settings.stream_flush_ms, heartbeat_s=settings.stream_heartbeat_s,
-                      retry_ms=settings.stream_retry_ms, follow_ms=settings.follow_interval_ms)
+    bus = Bus(settings.redis_url) if settings.redis_url else None
+    feed = _feed(settings, segments, worker, bus)
+    streams = Streams(segments, feed, flush_ms=settings.stream_flush_ms, heartbeat_s=settings.stream_heartbeat_s,
+                      retry_ms=settings.stream_retry_ms, keep=settings.tail_frames)
     desk = MarketDesk(MarketSettings.from_environ(settings.environ))
-    llm = llm or LLMService(llm_settings(settings.environ), OfflineProvider(desk.answer))
+    board = Board()
+    llm = llm or LLMService(llm_settings(settings.environ), OfflineProvider(desk.answer),
+                            SharedCircuits(bus, board) if bus else None, board=board)
     flows = Workflows(llm, find_symbols=desk.symbols, gather=desk.evidence, write_report=write_report, universe=embedded.symbols,
                       arbiter=Arbiter(llm) if len(llm.states()) > 1 else None)
     chat_service = ChatService(settings, database, worker, streams, segments,
                                Answering(llm, desk, flows, StoredCheckpoints(database)))
+    feed.on_look = chat_service.writer.look
     housekeeping = Housekeeping(settings, database, worker, chat_service)
-    loops = [forever(chat_service.writer.run, 1.0), forever(streams.run_follower, 1.0), *housekeeping.start()]
+    works = (chat_service.writer.run, streams.run_follower, *feed.loops())
+    loops = [*(forever(work, 1.0) for work in works), *housekeeping.start()]
     return Services(settings, database, Users(database), Conversations(database), streams, llm, desk, flows, chat_service,
                     housekeeping, loops)
+
+
+def _feed(settings: Settings, segments: SegmentStore, worker: Worker, bus: Bus | None) -> Feed:
+    """How this worker hears of what others write."""
+    interval = settings.follow_interval_ms / 1000
+    return RedisFeed(bus, segments, worker.id, interval) if bus else PolledFeed(segments, interval)
