@@ -154,6 +154,7 @@ class _Turn:
         )
         self._start = time.monotonic()
         self._deadline = self._start + settings.clocks.turn
+        self._names = [route.name for route in routes]
         self._tried: list[str] = []
         self._number = 0
 
@@ -213,7 +214,9 @@ class _Turn:
     def _events(self, step: Step, run: Run) -> Iterator[object]:
         request = self._request
         if step.candidate is None:
-            extra = {**request.extra, "providers_failed": tuple(self._tried)} if self._tried else request.extra
+            # Nobody was tried where every circuit is open: then all of them failed before this turn.
+            failed = tuple(self._tried or self._names)
+            extra = {**request.extra, "providers_failed": failed} if failed else request.extra
             return self._service._embedded.stream(replace(request, extra=extra), self._cancellation)
         if step.messages is not None:
             request = replace(request, messages=step.messages)
