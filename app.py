@@ -10,20 +10,24 @@ from datetime import timedelta
 import gevent
 from flask import Flask
 
-from blueprints import chat, conversations, edge, ops, pages
+from blueprints import chat, completions, conversations, edge, ops, pages, providers
 from services.chat import ChatService
+from services.completions import Completions
 from services.housekeeping import Housekeeping, forever
 from services.llm.config import load as llm_settings
 from services.llm.offline import OfflineProvider
 from services.llm.service import LLMService
+from services.metrics import Metrics, Sampler
 from services.secret import secret_key
 from services.settings import Settings
 from services.store.conversations import Conversations
-from services.store.database import Database
+from services.store.database import Database, upgrade
 from services.store.models import Worker, new_id
 from services.store.users import Users
 from services.streams.segments import SegmentStore
 from services.streams.service import Streams
+
+SAMPLE_S = 1.0  # how old a gauge of another worker may be
 
 
 @dataclass
@@ -37,15 +41,19 @@ class Services:
     streams: Streams
     llm: LLMService
     chat: ChatService
+    completions: Completions
     housekeeping: Housekeeping
+    metrics: Metrics
+    sampler: Sampler
     loops: list[gevent.Greenlet] = field(default_factory=list)
 
     def drain(self) -> None:
         """End this worker's streams and let its turns finish; what cannot finish in time is left to another worker."""
         self.streams.drain()
         until = time.monotonic() + self.settings.drain_s
-        while self.chat.running and time.monotonic() < until:
+        while (self.chat.running or self.completions.running) and time.monotonic() < until:
             gevent.sleep(0.05)
+        self.completions.drain()
         self.chat.hand_over()
 
     def close(self) -> None:
@@ -57,7 +65,7 @@ class Services:
 def create_app(settings: Settings | None = None, llm: LLMService | None = None) -> Flask:
     """The WSGI application. `llm` replaces the providers of the settings, for tests."""
     settings = settings or Settings.load()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(level=logging.INFO if is_serving() else logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     app = Flask(__name__)
     app.config.update(
         SECRET_KEY=secret_key(settings),
@@ -69,21 +77,36 @@ def create_app(settings: Settings | None = None, llm: LLMService | None = None) 
     app.json.sort_keys = False
     app.extensions[edge.EXTENSION] = build_services(settings, llm)
     edge.register_errors(app)
-    for module in (pages, chat, conversations, ops):
+    for module in (pages, chat, conversations, completions, providers, ops):
         app.register_blueprint(module.blueprint)
     return app
 
 
+def is_serving() -> bool:
+    """Whether this process answers requests, and is no command of `flask`."""
+    return os.environ.get("FLASK_RUN_FROM_CLI") != "true"
+
+
 def build_services(settings: Settings, llm: LLMService | None = None) -> Services:
-    """The services of one worker process, with their background loops running."""
+    """The services of one worker process, with their background loops running; a command of `flask` has none."""
+    if not is_serving():
+        upgrade(settings.database)  # a command may come before the first start of the server
     database = Database(settings.database)
     worker = Worker(id=new_id(), host=socket.gethostname(), pid=os.getpid(), seen_at=time.time())
-    database.write(lambda session: session.add(worker))
     segments = SegmentStore(database)
     streams = Streams(segments, flush_ms=settings.stream_flush_ms, heartbeat_s=settings.stream_heartbeat_s,
                       retry_ms=settings.stream_retry_ms, follow_ms=settings.follow_interval_ms)
-    llm = llm or LLMService(llm_settings(settings.environ), OfflineProvider())
+    models = llm_settings(settings.environ)
+    metrics = Metrics({provider.name: provider.models for provider in models.providers} | {OfflineProvider.name: (OfflineProvider.model,)})
+    llm = llm or LLMService(models, OfflineProvider(), metrics)
     chat_service = ChatService(settings, database, worker, streams, segments, llm)
+    completions_service = Completions(llm, settings.stream_heartbeat_s)
     housekeeping = Housekeeping(settings, database, worker, chat_service)
-    loops = [forever(chat_service.writer.run, 1.0), forever(streams.run_follower, 1.0), *housekeeping.start()]
-    return Services(settings, database, Users(database), Conversations(database), streams, llm, chat_service, housekeeping, loops)
+    sampler = Sampler(metrics, chat_service, streams, completions_service, llm)
+    built = Services(settings, database, Users(database), Conversations(database), streams, llm, chat_service,
+                     completions_service, housekeeping, metrics, sampler)
+    if is_serving():
+        database.write(lambda session: session.add(worker))
+        built.loops += [forever(chat_service.writer.run, 1.0), forever(streams.run_follower, 1.0),
+                        forever(sampler.sample, SAMPLE_S), *housekeeping.start()]
+    return built

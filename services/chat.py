@@ -16,6 +16,7 @@ from services.errors import Gone, InvalidRequest, TickertapeError, Unavailable
 from services.events import ChatCompleted, ChatFailed, ChatStarted, Event, ProviderSwitched
 from services.llm.deltas import LLMRequest
 from services.llm.service import LLMService
+from services.providers import check_choice
 from services.questions import Question
 from services.render import BlockRenderer
 from services.replay import replay
@@ -59,9 +60,11 @@ class ChatService:
     # ---- what the edge calls
 
     def start(self, user_id: str, question: Question, key: str | None = None) -> Turn:
-        """Begin to answer, or find the turn that `key` began. Raises NotFound, Conflict, Unprocessable, Unavailable."""
+        """Begin to answer, or find the turn that `key` began. Raises InvalidRequest, NotFound, Conflict, Unprocessable, Unavailable."""
         if self._streams.draining:
             raise Unavailable("this server is restarting; ask again in a moment")
+        if question.provider or question.model:
+            check_choice(self._llm.states(), question.provider, question.model)
         begun = self._begin(user_id, question, key)
         if not begun.existing:
             turn_log = self._streams.produce(begun.turn.id, begun.turn.attempt)
