@@ -8,6 +8,7 @@ from gevent.event import Event
 
 from services.cancellation import Cancellation, Cancelled
 from services.llm.deltas import Attempt, Began, Content, Delta, Finished, LLMRequest, Usage
+from services.llm.service import ProviderState
 from services.llm.trail import Trail
 
 Step = Delta | float | Event | Exception
@@ -51,8 +52,8 @@ class ScriptedLLM:
             trail.usage += delta.usage
         return delta
 
-    def states(self) -> list:
-        return []
+    def states(self) -> list[ProviderState]:
+        return [ProviderState(NAME, (MODEL,), "closed")]
 
     def close(self) -> None:
         pass
