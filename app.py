@@ -10,22 +10,29 @@ from datetime import timedelta
 import gevent
 from flask import Flask
 
-from blueprints import chat, completions, conversations, edge, ops, pages, providers
+from blueprints import chat, completions, conversations, edge, market, ops, pages, providers, workflows
+from services.answering import Answering
 from services.chat import ChatService
 from services.completions import Completions
+from services.history import Conversations
 from services.housekeeping import Housekeeping, forever
 from services.llm.config import load as llm_settings
 from services.llm.offline import OfflineProvider
 from services.llm.service import LLMService
+from services.market.config import MarketSettings
+from services.market.desk import MarketDesk
+from services.market.report import write_report
 from services.metrics import Metrics, Sampler
 from services.secret import secret_key
 from services.settings import Settings
-from services.store.conversations import Conversations
 from services.store.database import Database, upgrade
 from services.store.models import Worker, new_id
 from services.store.users import Users
 from services.streams.segments import SegmentStore
 from services.streams.service import Streams
+from services.workflows.arbiter import Arbiter
+from services.workflows.checkpoints import StoredCheckpoints
+from services.workflows.service import Workflows
 
 SAMPLE_S = 1.0  # how old a gauge of another worker may be
 
@@ -40,6 +47,8 @@ class Services:
     conversations: Conversations
     streams: Streams
     llm: LLMService
+    market: MarketDesk
+    workflows: Workflows
     chat: ChatService
     completions: Completions
     housekeeping: Housekeeping
@@ -77,7 +86,7 @@ def create_app(settings: Settings | None = None, llm: LLMService | None = None) 
     app.json.sort_keys = False
     app.extensions[edge.EXTENSION] = build_services(settings, llm)
     edge.register_errors(app)
-    for module in (pages, chat, conversations, completions, providers, ops):
+    for module in (pages, chat, conversations, workflows, market, completions, providers, ops):
         app.register_blueprint(module.blueprint)
     return app
 
@@ -96,14 +105,18 @@ def build_services(settings: Settings, llm: LLMService | None = None) -> Service
     segments = SegmentStore(database)
     streams = Streams(segments, flush_ms=settings.stream_flush_ms, heartbeat_s=settings.stream_heartbeat_s,
                       retry_ms=settings.stream_retry_ms, follow_ms=settings.follow_interval_ms)
+    desk = MarketDesk(MarketSettings.from_environ(settings.environ))
     models = llm_settings(settings.environ)
     metrics = Metrics({provider.name: provider.models for provider in models.providers} | {OfflineProvider.name: (OfflineProvider.model,)})
-    llm = llm or LLMService(models, OfflineProvider(), metrics)
-    chat_service = ChatService(settings, database, worker, streams, segments, llm)
+    llm = llm or LLMService(models, OfflineProvider(desk.answer), metrics)
+    flows = Workflows(llm, find_symbols=desk.symbols, gather=desk.evidence, write_report=write_report,
+                      arbiter=Arbiter(llm) if len(llm.states()) > 1 else None)
+    chat_service = ChatService(settings, database, worker, streams, segments,
+                               Answering(llm, desk, flows, StoredCheckpoints(database)))
     completions_service = Completions(llm, settings.stream_heartbeat_s)
     housekeeping = Housekeeping(settings, database, worker, chat_service)
     sampler = Sampler(metrics, chat_service, streams, completions_service, llm)
-    built = Services(settings, database, Users(database), Conversations(database), streams, llm, chat_service,
+    built = Services(settings, database, Users(database), Conversations(database), streams, llm, desk, flows, chat_service,
                      completions_service, housekeeping, metrics, sampler)
     if is_serving():
         database.write(lambda session: session.add(worker))

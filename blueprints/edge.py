@@ -1,9 +1,10 @@
 """What every blueprint needs of the edge: the services, who is asking, and errors as JSON or as a page."""
 
+import hmac
 import json
 import math
 
-from flask import Flask, Response, current_app, jsonify, render_template, request, session
+from flask import Flask, Response, current_app, g, jsonify, render_template, request, session
 from werkzeug.exceptions import HTTPException
 
 from services.errors import InvalidRequest, TickertapeError, UnsupportedMediaType
@@ -41,14 +42,22 @@ def asking() -> str | None:
     return services().users.find(handle) if handle else None
 
 
-def asking_or_new(claimed: str | None = None) -> str:
-    """The id of the user who is asking; a stranger becomes an anonymous user, named by a cookie from now on."""
+def asking_or_new(claimed: str | None = None, key: str | None = None) -> str:
+    """The id of the user who is asking; a stranger becomes an anonymous user, named by a cookie from now on.
+
+    A stranger who comes again with the same `key` (Idempotency-Key) is the same user: the response with the cookie may
+    be the one that got lost, and the retry must still find its run.
+    """
     handle = handle_of(claimed)
     if handle is None:
-        session["user"] = new_id()
+        session["user"] = g.newcomer = _name_by(key) if key else new_id()
         session.permanent = True
         handle = handle_of()
     return services().users.ensure(handle)
+
+
+def _name_by(key: str) -> str:
+    return hmac.digest(current_app.secret_key.encode(), b"idempotency-key:" + key.encode(), "sha256").hex()[:32]
 
 
 def json_body() -> object:
@@ -74,6 +83,8 @@ def register_errors(app: Flask) -> None:
 
 
 def _expected(error: TickertapeError) -> Response:
+    if "newcomer" in g:
+        session.clear()  # who is refused stays a stranger: a guessed key makes nobody somebody else
     response = _shown(error.payload(), error.message, error.status)
     retry_after = getattr(error, "retry_after", None)
     if retry_after is not None:

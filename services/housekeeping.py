@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import gevent
 from sqlalchemy import delete
+from sqlalchemy.orm import Session
 
 from services.chat import ChatService
 from services.settings import Settings
@@ -64,6 +65,11 @@ class Housekeeping:
         retired = 0
         while some := self._database.write(lambda session: turns.retire(session, before)):
             retired += some
-        old = delete(Worker).where(Worker.seen_at < time.time() - DAY_S, Worker.id != self._worker.id)
-        self._database.write(lambda session: session.execute(old))
+        self._database.write(self._forget_workers)
         return retired
+
+    def _forget_workers(self, session: Session) -> None:
+        """Rows of workers long gone. An idle worker writes no heartbeat, so here it says that it is not."""
+        now = time.time()
+        session.merge(Worker(id=self._worker.id, host=self._worker.host, pid=self._worker.pid, seen_at=now))
+        session.execute(delete(Worker).where(Worker.seen_at < now - DAY_S))

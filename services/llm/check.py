@@ -1,148 +1,139 @@
-"""Does a provider work as it is set up? Its list of models and one token of its default model, in plain words.
+"""Does each configured provider work, and how fast? Asked with the `openai` client, as an independent second opinion.
 
-Through the `openai` client, so that what works here works for any OpenAI client; no retries, no redirects. No text of a
-provider is shown: it may hold the key.
+`flask providers check` prints what `check` yields.
 """
 
+import ipaddress
 import socket
+import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from ipaddress import ip_address
+from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlsplit
 
-import openai
-
 from services.llm.address import RefusedAddress, check_address
-from services.llm.config import Clocks, ProviderSettings
-from services.llm.failures import Failure, classify_response
-from services.llm.provider import Provider
+from services.llm.classify import classify
+from services.llm.config import LLMSettings, ProviderSettings
+from services.llm.errorbody import ErrorBody, read_error
 
-Headers = dict[str, str | openai.Omit]
-
-MOST_NAMES = 3  # of listed models that are shown when the configured one is not among them
-TOKENS, TOKENS_REASONING = 1, 64  # a model that thinks first refuses to say anything in one token
-
-PROBLEMS = {
-    "connect": "no connection to it: check the base URL, the network, and that it is running",
-    "timeout": "no answer in time",
-    "auth": "the key is refused",
-    "quota": "the account's quota or credit is exhausted",
-    "rate_limited": "its rate limit is reached; the key is good",
-    "model_not_found": "it does not have this model or deployment",
-    "server_error": "it has a fault of its own or is overloaded",
-    "bad_response": "what answers is no OpenAI-compatible server: check the base URL, which mostly ends in /v1",
-    "content_filter": "its content filter refused the word Hi",
-    "unsupported": "it refuses a parameter of the request",
-    "refused_address": "the address is private or a cloud's metadata service; ALLOW_PRIVATE_PROVIDERS=1 allows private ones",
-}
-OTHERWISE = "it refused the request"
+_QUESTION = [{"role": "user", "content": "Reply with the single word: ready"}]
+_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
-    """The outcome for one credential. `models` are what it lists, None where it lists none; `latency_ms` is the completion's."""
+class Check:
+    """One line: a provider, which of its keys (from 1; 0 without), and one thing tried: `address`, `models` or a model's name.
+
+    `problem` is a failure class; empty when it works. Milliseconds: to the first token for a model, else of the call.
+    """
 
     provider: str
-    model: str
     key: int
-    keys: int
-    models: tuple[str, ...] | None = None
-    latency_ms: int | None = None
+    what: str
+    works: bool
+    latency_ms: int | None
     problem: str = ""
-
-    @property
-    def works(self) -> bool:
-        return not self.problem
-
-    @property
-    def listing(self) -> str:
-        if self.models is None:
-            return "" if self.problem else "it lists no models"
-        some = f"lists {len(self.models)} model{'s'[:len(self.models) != 1]}"
-        if self.works or self.model in self.models or not self.models:
-            return some
-        return f"{some}, not this one, but {', '.join(self.models[:MOST_NAMES])}"
-
-    def json(self) -> dict[str, object]:
-        return asdict(self) | {"works": self.works}
+    note: str = ""
 
 
-def check(provider: ProviderSettings, clocks: Clocks, allow_private: bool = False) -> Iterator[Checked]:
-    """One outcome for each of the provider's keys, as they come."""
-    keys = provider.keys or ("",)
-    for number, key in enumerate(keys, start=1):
-        with _client(provider, key, clocks) as client:
-            yield _checked(client, provider, allow_private, number, len(keys))
+def check(settings: LLMSettings) -> Iterator[Check]:
+    """Try every provider with each of its keys and models, one after the other. Costs a few tokens each."""
+    for provider in settings.providers:
+        refused = _address(provider, settings.allow_private)
+        if refused is not None:
+            yield refused
+            continue
+        for number, key in enumerate(provider.keys or ("",), start=1 if provider.keys else 0):
+            with _client(provider, key) as client:
+                yield _models(client, provider, number)
+                for model in provider.models:
+                    yield _model(client, provider, number, model)
+    for name in settings.skipped:
+        yield Check(name, 0, "key", False, None, "not_configured", "no key is set")
 
 
-def _checked(client: openai.OpenAI, provider: ProviderSettings, allow_private: bool, number: int, keys: int) -> Checked:
-    model, listed, latency, problem = provider.models[0], None, None, ""
-    try:
-        _check_host(provider.base_url, allow_private)
-        # Azure takes a bearer token for one of its own and refuses it.
-        headers = {} if _bears(provider) else {"Authorization": openai.Omit()}
-        listed = _list(client, headers)
-        latency = _complete(client, provider, model, headers)
-    except Exception as error:
-        problem = _in_words(error)
-    return Checked(provider.name, model, number, keys, listed, latency, problem)
+def _client(provider: ProviderSettings, key: str) -> object:
+    from openai import DefaultHttpxClient, OpenAI  # 0.4 s to import: only who checks pays it
 
-
-def _client(provider: ProviderSettings, key: str, clocks: Clocks) -> openai.OpenAI:
-    headers = dict(provider.headers) | ({} if _bears(provider) else {provider.key_header: key})
-    timeout = openai.Timeout(clocks.first_content, connect=clocks.connect)
-    client = openai.OpenAI(
-        base_url=provider.base_url, api_key=key or "none", max_retries=0, default_headers=headers,
+    headers = dict(provider.headers)
+    if provider.key_header != "Authorization":
+        headers[provider.key_header] = key
+    client = OpenAI(
+        base_url=provider.base_url,
+        api_key=key or "none",
+        default_headers=headers,
         default_query=dict(parse_qsl(urlsplit(provider.url).query)),
-        http_client=openai.DefaultHttpxClient(timeout=timeout, follow_redirects=False),
-    )  # fmt: skip
+        max_retries=0,
+        timeout=_SECONDS,
+        http_client=DefaultHttpxClient(base_url=provider.base_url, follow_redirects=False, timeout=_SECONDS),
+    )
     client.organization = client.project = None  # the environment's are OpenAI's, whoever this provider is
     return client
 
 
-def _bears(provider: ProviderSettings) -> bool:
-    return provider.key_header == "Authorization"
+def _headers(provider: ProviderSettings) -> dict[str, object]:
+    """Azure takes a bearer token for one of its own directory and refuses it, whatever the key is."""
+    from openai import Omit
+
+    return {} if provider.key_header == "Authorization" else {"Authorization": Omit()}
 
 
-def _check_host(base_url: str, allow_private: bool) -> None:
-    parts = urlsplit(base_url)
-    for *_, address in socket.getaddrinfo(parts.hostname, parts.port or parts.scheme, 0, socket.SOCK_STREAM):
-        check_address(ip_address(address[0].partition("%")[0]), allow_private)
-
-
-def _list(client: openai.OpenAI, headers: Headers) -> tuple[str, ...] | None:
-    """Not every server has a list, and what matters is whether it answers."""
+def _address(provider: ProviderSettings, allow_private: bool) -> Check | None:
+    """What the name resolves to, before any client connects to it."""
+    parts = urlsplit(provider.base_url)
     try:
-        return tuple(sorted(model.id for model in client.models.list(extra_headers=headers)))
-    except (openai.NotFoundError, openai.BadRequestError):
-        return None
-    except openai.APIStatusError as error:
-        if error.status_code in (405, 501):
-            return None
-        raise
+        for *_, address in socket.getaddrinfo(parts.hostname, parts.port or parts.scheme, 0, socket.SOCK_STREAM):
+            check_address(ipaddress.ip_address(address[0].partition("%")[0]), allow_private)
+    except RefusedAddress as error:
+        return Check(provider.name, 0, "address", False, None, "refused_address", str(error))
+    except OSError:
+        return Check(provider.name, 0, "address", False, None, "connect", "the name does not resolve")
+    return None
 
 
-def _complete(client: openai.OpenAI, provider: ProviderSettings, model: str, headers: Headers) -> int:
-    """Milliseconds from the request to the whole answer, without the client's own."""
-    tokens = TOKENS_REASONING if Provider(provider).reasons(model) else TOKENS
-    response = client.chat.completions.with_raw_response.create(
-        model=model, messages=[{"role": "user", "content": "Hi"}], extra_body={provider.tokens_parameter: tokens}, extra_headers=headers,
-    )  # fmt: skip
-    if not response.parse().choices:
-        raise ValueError("no choices")
-    return round(response.elapsed.total_seconds() * 1000)
+def _models(client: object, provider: ProviderSettings, number: int) -> Check:
+    began = time.monotonic()
+    try:
+        offered = {model.id for model in client.models.list(extra_headers=_headers(provider))}
+    except Exception as error:  # whatever the client raises, it is an answer to the question
+        return Check(provider.name, number, "models", False, _ms(began), _problem(error), "not every server lists its models")
+    missing = [model for model in provider.models if model not in offered]
+    return Check(provider.name, number, "models", True, _ms(began), note=f"not listed: {', '.join(missing)}" if missing else "")
 
 
-def _in_words(error: Exception) -> str:
-    if isinstance(error, openai.APIStatusError):
-        failure = classify_response(error.status_code, error.response.headers, error.response.content)
-    elif isinstance(error, openai.APITimeoutError):
-        failure = Failure("timeout")
-    elif isinstance(error, openai.APIConnectionError | socket.gaierror):
-        failure = Failure("connect")
-    elif isinstance(error, RefusedAddress):
-        failure = Failure("refused_address")
-    else:  # a page, a stream, JSON of another shape: whatever the client stumbled over
-        failure = Failure("bad_response")
-    status = f" (HTTP {failure.status})" if failure.status else ""
-    return PROBLEMS.get(failure.kind, OTHERWISE) + status
+def _model(client: object, provider: ProviderSettings, number: int, model: str) -> Check:
+    began, first = time.monotonic(), None
+    headers = _headers(provider)
+    try:
+        with client.chat.completions.create(model=model, messages=_QUESTION, stream=True, extra_headers=headers) as stream:
+            for chunk in stream:
+                if first is None and chunk.choices and _says_something(chunk.choices[0].delta):
+                    first = _ms(began)
+                    break
+    except Exception as error:
+        return Check(provider.name, number, model, False, _ms(began), _problem(error))
+    if first is None:
+        return Check(provider.name, number, model, False, _ms(began), "bad_response", "the stream held nothing")
+    return Check(provider.name, number, model, True, first)
+
+
+def _says_something(delta: object) -> bool:
+    return any(getattr(delta, name, None) for name in ("content", "reasoning_content", "reasoning", "tool_calls"))
+
+
+def _problem(error: Exception) -> str:
+    """The class of a client's error. Its text stays here: providers quote keys in theirs."""
+    import openai
+
+    if isinstance(error, openai.APITimeoutError):
+        return "timeout"
+    if isinstance(error, openai.APIConnectionError):
+        return "connect"
+    if isinstance(error, openai.APIError):
+        status = getattr(error, "status_code", None)
+        body = read_error(error.body) if error.body is not None else ErrorBody(message=error.message)
+        return classify(body, status).kind
+    return "bad_response"
+
+
+def _ms(began: float) -> int:
+    return round((time.monotonic() - began) * 1000)

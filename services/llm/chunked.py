@@ -18,6 +18,7 @@ class ChunkedDecoder:
 
     def __init__(self) -> None:
         self.done = False
+        self.broken: ChunkedError | None = None  # raised by the next feed: what came before it is given out first
         self.excess = b""  # what came after the end: it belongs to no answer of ours, so the connection is not reused
         self._held = b""  # an unfinished size line, or what follows a chunk
         self._left = 0  # bytes of the current chunk that have not arrived
@@ -25,6 +26,8 @@ class ChunkedDecoder:
         self._trailer = 0
 
     def feed(self, data: bytes) -> bytes:
+        if self.broken is not None:
+            raise self.broken
         if self.done:
             self.excess += data[:1]
             return b""
@@ -35,11 +38,17 @@ class ChunkedDecoder:
             data, self._held = self._held + data, b""
         elif not self._left and not self._in_trailer and (body := _whole_chunks(data)):
             return body
-        return b"".join(self._bodies(data))
-
-    def _bodies(self, data: bytes) -> list[bytes]:
-        """The pieces of body in `data`. `_left` counts the CR LF that closes a chunk, which is never given out."""
         bodies: list[bytes] = []
+        try:
+            self._walk(data, bodies)
+        except ChunkedError as error:
+            self.broken = error
+            if not bodies:
+                raise
+        return b"".join(bodies)
+
+    def _walk(self, data: bytes, bodies: list[bytes]) -> None:
+        """Collect the pieces of body in `data`. `_left` counts the CR LF that closes a chunk, which is never given out."""
         at, end = 0, len(data)
         while at < end and not self.done:
             if self._left:
@@ -56,7 +65,6 @@ class ChunkedDecoder:
                 self._read_size(line)
         if self.done:
             self.excess = data[at : at + 1]
-        return bodies
 
     def _take_chunk(self, data: bytes, at: int, bodies: list[bytes]) -> int:
         body = self._left - 2

@@ -60,24 +60,6 @@ def test_the_menu_of_providers_says_what_is_open_and_for_how_long(client_with):
     ]}
 
 
-@pytest.mark.parametrize(("choice", "field"), [({"provider": "nobody"}, "provider"), ({"model": "gpt-99"}, "model"),
-                                               ({"provider": "offline", "model": "gpt-99"}, "model")])
-def test_a_choice_that_is_not_offered_is_refused_before_anything_is_written(client_with, choice, field):
-    client = client_with(state(), state("offline"))
-    response = client.post("/api/chat/stream", json={"message": "Hi", "userId": "ann"} | choice)
-    assert (response.status_code, response.json["error"]["field"]) == (400, field)
-    assert "llama-3" in response.json["error"]["message"] or "groq" in response.json["error"]["message"]
-    assert client.get("/api/conversations", headers={"X-User-Id": "ann"}).json["conversations"] == []
-
-
-def test_a_choice_that_is_offered_goes_to_the_model(client_with):
-    client = client_with(state(), state("offline"))
-    response = client.post("/api/chat/stream", json={"message": "Hi", "provider": "groq", "model": "llama-3"}, headers={"Accept": "application/json"})
-    assert response.status_code == 200
-    asked = services_of(client.application).llm.requests[0]
-    assert (asked.provider, asked.model) == ("groq", "llama-3")
-
-
 @pytest.mark.parametrize(("address", "headers", "status"), [
     ("127.0.0.1", {}, 200),
     ("::1", {"Host": "[::1]:8000"}, 200),

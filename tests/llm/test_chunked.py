@@ -7,7 +7,10 @@ BODY = b"5\r\nhello\r\n1;name=value\r\n,\r\nA\r\n\r\nworld\r\n!\r\n0\r\nTrailer:
 
 def decode(*pieces: bytes) -> tuple[bytes, bool]:
     decoder = ChunkedDecoder()
-    return b"".join(map(decoder.feed, pieces)), decoder.done
+    body = b"".join(map(decoder.feed, pieces))
+    if decoder.broken:
+        raise decoder.broken
+    return body, decoder.done
 
 
 def test_every_split_gives_the_same_body():
@@ -44,3 +47,11 @@ def test_broken_framing_is_refused_however_it_is_split(broken):
         decode(broken)
     with pytest.raises(ChunkedError):
         decode(*(broken[at : at + 7] for at in range(0, len(broken), 7)))
+
+
+@pytest.mark.parametrize("size", [1, 3, 100])
+def test_what_came_before_broken_framing_is_given_out(size):
+    data, decoder, body = b"3\r\nabc\r\n2\r\nde\r\nzz\r\n", ChunkedDecoder(), b""
+    for at in range(0, len(data), size):
+        body += decoder.feed(data[at : at + size]) if at < 17 else b""
+    assert body == b"abcde"

@@ -39,13 +39,15 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest) -> str:
+def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """An empty database with all tables; every test that asks for it, or for an app, runs over both kinds."""
     if request.param == "postgresql":
-        return request.getfixturevalue("postgres").create()
-    path = request.getfixturevalue("tmp_path") / "tickertape.db"
-    shutil.copy(request.getfixturevalue("migrated"), path)
-    return f"sqlite:///{path}"
+        with request.getfixturevalue("postgres").database() as url:
+            yield url
+    else:
+        path = request.getfixturevalue("tmp_path") / "tickertape.db"
+        shutil.copy(request.getfixturevalue("migrated"), path)
+        yield f"sqlite:///{path}"
 
 
 @pytest.fixture
@@ -80,6 +82,17 @@ def app(make_app: Callable[[], Flask]) -> Flask:
 @pytest.fixture
 def client(app: Flask) -> FlaskClient:
     return app.test_client()
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[tuple[Flask, ScriptedLLM]]:
+    """One application on SQLite for a whole module, for what never reaches the database or leaves nothing there."""
+    folder = tmp_path_factory.mktemp("shared")
+    shutil.copy(migrated, folder / "tickertape.db")
+    llm = ScriptedLLM()
+    app = create_app(Settings(instance_dir=folder), llm)
+    yield app, llm
+    services_of(app).close()
 
 
 def services_of(app: Flask) -> Services:
