@@ -47,6 +47,8 @@ class Settings:
     max_message_chars: int = 32_000
     max_symbols: int = 20
 
+    metrics_token: str = field(default="", repr=False)  # whoever has it may read /metrics; without one, only this machine
+
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @classmethod
