@@ -1,0 +1,105 @@
+"""The real server: gunicorn in a process group of its own, on a free port, with its log in a file."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import requests
+
+ROOT = Path(__file__).resolve().parents[2]
+READY_S = 30.0
+
+# Impatient settings, so that a test of a takeover or a heartbeat does not wait as long as a person would.
+QUICK = {"WORKER_GONE_S": "1.5", "HEARTBEAT_S": "0.3", "DRAIN_S": "5", "STREAM_RETRY_MS": "200"}
+
+# What a developer's shell may hold and no test may use.
+_FOREIGN = ("GROQ_", "OPENAI_", "AZURE_", "LLM_", "REDIS_URL", "DATABASE_URL", "SECRET_KEY")
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+@dataclass
+class Server:
+    """One gunicorn. Two of them on one `folder` are what two workers are to each other: they share only the database."""
+
+    folder: Path
+    workers: int = 1
+    environ: dict[str, str] = field(default_factory=dict)
+    port: int = field(default_factory=free_port)
+    _process: subprocess.Popen | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def log(self) -> str:
+        """What the server has written, stdout and stderr."""
+        return self._log_file.read_text(errors="replace")
+
+    @property
+    def _log_file(self) -> Path:
+        return self.folder / f"server-{self.port}.log"
+
+    def start(self) -> "Server":
+        """Start, and return once it is ready. Raises RuntimeError with the log when it does not become ready."""
+        environ = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
+        environ |= QUICK | {"HOST": "127.0.0.1", "PORT": str(self.port), "WEB_CONCURRENCY": str(self.workers),
+                            "INSTANCE_DIR": str(self.folder), "PYTHONUNBUFFERED": "1"} | self.environ
+        with self._log_file.open("ab") as log:
+            self._process = subprocess.Popen([sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py"], cwd=ROOT, env=environ,
+                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        self._wait_until_ready()
+        return self
+
+    def _wait_until_ready(self) -> None:
+        until = time.monotonic() + READY_S
+        while time.monotonic() < until:
+            if self._process.poll() is not None:
+                break
+            if len(self.worker_pids()) >= self.workers and _answers(f"{self.url}/readyz"):
+                return
+            time.sleep(0.05)
+        self.kill()
+        raise RuntimeError(f"the server did not become ready:\n{self.log[-4000:]}")
+
+    def worker_pids(self) -> list[int]:
+        """The processes that are ready to serve; the oldest first."""
+        booted = [int(line.rsplit(":", 1)[1].split()[0]) for line in self.log.splitlines() if "Booting worker with pid" in line]
+        return [pid for pid in booted if Path(f"/proc/{pid}").exists()]
+
+    def kill(self) -> None:
+        """kill -9 to every process of it, as a power cut would."""
+        if self._process is not None:
+            try:
+                os.killpg(self._process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            self._process.wait(10)
+            self._process = None
+
+    def terminate(self, timeout: float = 30) -> int:
+        """SIGTERM, as a deployment sends; returns the exit status."""
+        self._process.send_signal(signal.SIGTERM)
+        status = self._process.wait(timeout)
+        self.kill()
+        return status
+
+    def reload(self) -> None:
+        """SIGHUP: new workers for old ones."""
+        self._process.send_signal(signal.SIGHUP)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=2).status_code == 200
+    except requests.RequestException:
+        return False
