@@ -1,6 +1,5 @@
 """Tickertape's application: settings, services, blueprints."""
 
-import logging
 import os
 import socket
 import time
@@ -10,14 +9,17 @@ from datetime import timedelta
 import gevent
 from flask import Flask
 
-from blueprints import chat, conversations, edge, ops, pages
+from blueprints import chat, conversations, edge, guard, ops, pages
+from blueprints.cookies import HostCookies
+from blueprints.proxies import NamedProxies
+from services import logs
 from services.chat import ChatService
 from services.housekeeping import Housekeeping, forever
 from services.llm.config import load as llm_settings
 from services.llm.offline import OfflineProvider
 from services.llm.service import LLMService
 from services.secret import secret_key
-from services.settings import Settings
+from services.settings import Settings, words
 from services.store.conversations import Conversations
 from services.store.database import Database
 from services.store.models import Worker, new_id
@@ -57,7 +59,7 @@ class Services:
 def create_app(settings: Settings | None = None, llm: LLMService | None = None) -> Flask:
     """The WSGI application. `llm` replaces the providers of the settings, for tests."""
     settings = settings or Settings.load()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logs.configure(settings.log_format)
     app = Flask(__name__)
     app.config.update(
         SECRET_KEY=secret_key(settings),
@@ -66,9 +68,12 @@ def create_app(settings: Settings | None = None, llm: LLMService | None = None) 
         SESSION_COOKIE_NAME="tickertape",
         SESSION_COOKIE_SAMESITE="Lax",
     )
+    app.session_interface = HostCookies()
+    app.wsgi_app = NamedProxies(app.wsgi_app, words(settings.trusted_proxies))
     app.json.sort_keys = False
     app.extensions[edge.EXTENSION] = build_services(settings, llm)
     edge.register_errors(app)
+    guard.register(app)
     for module in (pages, chat, conversations, ops):
         app.register_blueprint(module.blueprint)
     return app

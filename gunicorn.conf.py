@@ -5,7 +5,8 @@ import sys
 
 import gevent
 
-from services.settings import Settings
+from services import logs
+from services.settings import Settings, words
 
 settings = Settings.load()
 settings.check_exposure()
@@ -16,7 +17,12 @@ worker_class = "gevent"
 worker_connections = settings.worker_connections
 wsgi_app = "app:create_app()"
 preload_app = False           # every worker has its own event loop, threads and connections
-keepalive = 5                 # seconds; gunicorn's header timeout too, so never 0
+keepalive = 5                 # seconds, from the connection or the last answer to the end of the next head; so never 0
+limit_request_line = 4094
+limit_request_fields = 64
+limit_request_field_size = 8190
+forwarded_allow_ips = ",".join(words(settings.trusted_proxies)) or "127.0.0.1"
+secure_scheme_headers = {}    # the application reads X-Forwarded-Proto itself, from named proxies only
 timeout = 60                  # catches only a blocked event loop, and then ends every stream of the worker
 graceful_timeout = int(settings.drain_s) + 10
 max_requests = 0              # a count of requests says nothing about streams
@@ -27,6 +33,7 @@ accesslog = None
 def on_starting(server) -> None:
     """Prepare the database once, before there are workers; in a process of its own, because what the master imports
     its workers have imported before gevent could patch it."""
+    logs.configure(settings.log_format)
     subprocess.run([sys.executable, "-m", "services.store.database"], check=True)
 
 

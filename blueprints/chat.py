@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from flask import Blueprint, Response, jsonify, request, url_for
+from flask import Blueprint, Response, g, jsonify, request, url_for
 
 from blueprints.edge import asking, asking_or_new, json_body, services
 from services import sse
@@ -25,6 +25,7 @@ def start() -> Response:
     key = _idempotency_key()
     user_id = asking_or_new(question.user_id)
     turn = services().chat.start(user_id, question, key)
+    g.turn = turn.id
     frames = services().chat.follow(turn)
     if frames is None:
         frames = iter(())
@@ -50,10 +51,6 @@ def stop(stream_id: str) -> tuple[Response, int]:
 
 def event_stream(frames: Iterator[bytes]) -> Response:
     """A streaming response. The generator gets plain values only: it outlives the request's context."""
-    connection = request.environ.get("gunicorn.socket")
-    if connection is not None:
-        # A reader that takes nothing would hold its greenlet for ever.
-        connection.settimeout(services().settings.stream_stall_s)
     return Response(frames, mimetype="text/event-stream", headers=STREAM_HEADERS, direct_passthrough=True)
 
 

@@ -2,8 +2,10 @@
 
 import json
 import math
+import secrets
 
-from flask import Flask, Response, current_app, jsonify, render_template, request, session
+from flask import Flask, Response, current_app, g, jsonify, render_template, request, session
+from itsdangerous import BadSignature, Signer
 from werkzeug.exceptions import HTTPException
 
 from services.errors import InvalidRequest, TickertapeError, UnsupportedMediaType
@@ -38,7 +40,7 @@ def _user_name(name: str) -> str:
 def asking() -> str | None:
     """The id of the user who is asking, None for somebody never seen."""
     handle = handle_of()
-    return services().users.find(handle) if handle else None
+    return _known(services().users.find(handle)) if handle else None
 
 
 def asking_or_new(claimed: str | None = None) -> str:
@@ -48,7 +50,40 @@ def asking_or_new(claimed: str | None = None) -> str:
         session["user"] = new_id()
         session.permanent = True
         handle = handle_of()
-    return services().users.ensure(handle)
+    return _known(services().users.ensure(handle))
+
+
+def _known(user_id: str | None) -> str | None:
+    """Note who it is, for the log line of the request."""
+    g.user = user_id
+    return user_id
+
+
+def csrf_token() -> str:
+    """The token a form has to send back as `csrf`.
+
+    Random and different each time, so that compressed pages give nothing away; good for one session only. Call it
+    before a response begins, because it may have to set the session's cookie. What is rendered outside of the
+    request takes it from `g.csrf_token`.
+    """
+    if "csrf_token" not in g:
+        if "form" not in session:
+            session["form"] = secrets.token_urlsafe(16)
+        g.csrf_token = _signer(session["form"]).sign(secrets.token_urlsafe(8)).decode()
+    return g.csrf_token
+
+
+def is_csrf_token(token: str) -> bool:
+    """Whether a form came from a page of this session."""
+    try:
+        _signer(session["form"]).unsign(token)
+    except (BadSignature, KeyError):
+        return False
+    return True
+
+
+def _signer(nonce: str) -> Signer:
+    return Signer(current_app.secret_key, salt="form:" + nonce)
 
 
 def json_body() -> object:
@@ -63,8 +98,13 @@ def json_body() -> object:
         raise InvalidRequest("the body is not valid JSON") from None
 
 
+def is_api() -> bool:
+    """Whether the request is for a program: it sends and gets JSON, and no form can reach it."""
+    return request.path.startswith(("/api/", "/v1/"))
+
+
 def wants_json() -> bool:
-    return request.path.startswith(("/api/", "/v1/")) or request.accept_mimetypes.best == "application/json"
+    return is_api() or request.accept_mimetypes.best == "application/json"
 
 
 def register_errors(app: Flask) -> None:
@@ -75,6 +115,7 @@ def register_errors(app: Flask) -> None:
 
 def _expected(error: TickertapeError) -> Response:
     response = _shown(error.payload(), error.message, error.status)
+    response.headers.update(error.headers)
     retry_after = getattr(error, "retry_after", None)
     if retry_after is not None:
         response.headers["Retry-After"] = str(max(1, math.ceil(retry_after)))

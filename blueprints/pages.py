@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
-from flask import Blueprint, Flask, Response, current_app, redirect, render_template, request, url_for
+from flask import Blueprint, Flask, Response, current_app, g, redirect, render_template, request, url_for
 from flask.sansio.blueprints import BlueprintSetupState
 
-from blueprints.edge import asking, asking_or_new, services
+from blueprints.edge import asking, asking_or_new, csrf_token, services
 from blueprints.words import ASSISTANTS, ENDINGS, MODULES, RISKS, STARTERS, STYLES, TIMEFRAMES
 from services import sse
 from services.errors import InvalidRequest, RateLimited, TickertapeError
@@ -19,12 +19,6 @@ blueprint = Blueprint("pages", __name__)
 RAIL_ENTRIES = 200
 EMBEDDED = "offline"
 CUT = "<!--the answer-->"
-SECURITY_HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; base-uri 'none'; object-src 'none'; form-action 'self'; frame-ancestors 'none'",
-    "Referrer-Policy": "same-origin",
-    "X-Content-Type-Options": "nosniff",
-    "Cross-Origin-Opener-Policy": "same-origin",
-}
 
 Json = Mapping[str, object]
 
@@ -56,7 +50,7 @@ def ask() -> Response | tuple[str, int] | tuple[str, int, dict[str, str]]:
         return _not_asked(user_id, error)
     frames = services().chat.follow(turn) or iter(())
     view = services().conversations.get(user_id, turn.conversation_id, leaf=turn.message_id)
-    return Response(_streamed(current_app._get_current_object(), user_id, view, frames), mimetype="text/html",
+    return Response(_streamed(current_app._get_current_object(), user_id, view, frames, csrf_token()), mimetype="text/html",
                     headers={"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"})
 
 
@@ -107,12 +101,13 @@ def _conversation_of_form(user_id: str) -> Json | None:
         return None
 
 
-def _streamed(app: Flask, user_id: str, view: Json, frames: Iterator[bytes]) -> Iterator[bytes]:
+def _streamed(app: Flask, user_id: str, view: Json, frames: Iterator[bytes], token: str) -> Iterator[bytes]:
     """The page around an answer that is being written. Outlives the request: it gets plain values and the app."""
     conversation_id, answer_id = view["id"], view["messages"][-1]["id"]
 
     def around(view: Json) -> list[str]:
         with app.test_request_context():
+            g.csrf_token = token
             return _page(user_id, view, cut=CUT).split(CUT)
 
     def ended() -> str:
@@ -248,12 +243,3 @@ def _theme() -> dict[str, object]:
     """Dark or light where the reader chose one, from the first byte."""
     theme = request.cookies.get("theme")
     return {"theme": theme if theme in ("dark", "light") else None}
-
-
-@blueprint.after_app_request
-def _harden(response: Response) -> Response:
-    if response.mimetype == "text/html":
-        response.headers.setdefault("Cache-Control", "no-store")
-        for name, value in SECURITY_HEADERS.items():
-            response.headers[name] = value
-    return response
