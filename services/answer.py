@@ -27,6 +27,8 @@ class Answer:
         self.finish_reason = "stop"
         self.trail = Trail()  # filled by the LLM service, also for an answer that is stopped or fails
         self.switches: list[dict[str, object]] = []
+        self.evidence: dict[str, object] | None = None
+        self.workflow: dict[str, object] | None = None
 
     @property
     def text(self) -> str:
@@ -105,7 +107,7 @@ class Answer:
         """The last event of an answer that ended well, or was stopped. After `finish`."""
         return ChatCompleted(message_id=self._message_id, provider=self.provider, model=self.model, finish_reason=reason,
                              tokens_used=self.completion_tokens, usage=self.usage_summary(), metrics=self.metrics(),
-                             html=self.html)
+                             html=self.html, evidence=self.evidence)
 
     def failed(self, code: str, message: str, *, retryable: bool) -> ChatFailed:
         """The last event of an answer that did not come to its end; closes the last block."""
@@ -122,7 +124,8 @@ class Answer:
         else:
             status = "stopped" if event.finish_reason == "stopped" else "complete"
             made["finishReason"] = event.finish_reason
-        return {"content": self.text, "reasoning": self.reasoning, "status": status, "made": made}
+        return {"content": self.text, "reasoning": self.reasoning, "status": status, "made": made,
+                "evidence": self.evidence, "workflow": self.workflow}
 
     def metrics(self) -> dict[str, object]:
         """Times of this attempt: ms to the first token and to now, and tokens per second in between (None without)."""

@@ -208,7 +208,7 @@ class ChatService:
         except Exception:
             log.exception("an answer cannot be stored", extra={"turn": turn.id})
             event = ChatFailed(code="internal", message="The answer could not be stored.", retryable=True, partial=False)
-            columns = {"status": "error", "made": {"error": {"code": event.code, "message": event.message}}}
+            columns = Answer(turn.message_id, turn_log, None).columns(event)
             won = self.writer.finish(turn_log, turn_log.next_frame(event), lambda connection: turns.end(connection, turn, "failed", columns))
         log.info("turn %s", status if won else "lost", extra={"turn": turn.id, "user": turn.user_id})
 

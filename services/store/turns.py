@@ -35,6 +35,9 @@ _end_turn = (_turns.update()
              .where(_turns.c.id == bindparam("turn"), _turns.c.status == "running", _turns.c.attempt == bindparam("of_attempt"),
                     _turns.c.worker_id == bindparam("of_worker"))
              .values(status=bindparam("as_status"), ended_at=bindparam("now")))
+ANSWER_COLUMNS = ("content", "reasoning", "status", "made", "evidence", "workflow")
+_end_answer = (_messages.update().where(_messages.c.id == bindparam("of_message"))
+               .values({name: bindparam("new_" + name) for name in ANSWER_COLUMNS}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,15 +159,13 @@ def request_stop(session: Session, turn_id: str) -> None:
 
 
 def end(connection: Connection, turn: Turn, status: str, answer: Mapping[str, object]) -> bool:
-    """End a running turn and write its answer's columns; False when it is no longer `turn`'s attempt."""
+    """End a running turn and write its answer's ANSWER_COLUMNS; False when it is no longer `turn`'s attempt."""
     now = time.time()
     ended = connection.execute(_end_turn, {"turn": turn.id, "of_attempt": turn.attempt, "of_worker": turn.worker_id,
                                         "as_status": status, "now": now})
     if ended.rowcount != 1:
         return False
-    connection.execute(_messages.update().where(_messages.c.id == bindparam("message")).values(
-        {name: bindparam("new_" + name) for name in answer}),
-        {"message": turn.message_id} | {"new_" + name: value for name, value in answer.items()})
+    connection.execute(_end_answer, {"of_message": turn.message_id} | {"new_" + name: answer[name] for name in ANSWER_COLUMNS})
     connection.execute(_touch_conversation, {"conversation": turn.conversation_id, "user": turn.user_id, "now": now})
     return True
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import gevent
 from gevent.event import AsyncResult, Event
 from gevent.lock import RLock
-from sqlalchemy import Connection, and_, or_, select, tuple_, update
+from sqlalchemy import Connection, and_, bindparam, or_, select, tuple_, update
 
 from services import sse
 from services.sse import EventId
@@ -24,7 +24,11 @@ FOLLOW_CHUNK = 200      # turns asked for in one statement
 OUTAGE_PAUSE_S = 1.0
 STALLED_S = 5.0           # without a commit while turns live, the writer is not healthy
 
-_insert = Segment.__table__.insert()
+_segments, _turns = Segment.__table__, Turn.__table__
+_insert = _segments.insert()
+# The row locks (PostgreSQL) keep a takeover from slipping between this check and the inserts.
+_mine = (select(_turns.c.id, _turns.c.attempt, _turns.c.stop_requested)
+         .where(_turns.c.status == "running", _turns.c.worker_id == bindparam("worker")).with_for_update())
 
 
 class Stored(NamedTuple):
@@ -197,10 +201,7 @@ class SegmentWriter:
         if beat:
             self._seen_at = time.time()
             connection.execute(update(Worker).where(Worker.id == self._worker_id).values(seen_at=self._seen_at))
-        # The row locks (PostgreSQL) keep a takeover from slipping between this check and the inserts.
-        mine = (select(Turn.id, Turn.attempt, Turn.stop_requested)
-                .where(Turn.status == "running", Turn.worker_id == self._worker_id).with_for_update())
-        owned = {row.id: (row.attempt, row.stop_requested) for row in connection.execute(mine)}
+        owned = {row.id: (row.attempt, row.stop_requested) for row in connection.execute(_mine, {"worker": self._worker_id})}
         rows = [segment for segment in batch if owned.get(segment.turn_id, (0,))[0] == segment.attempt]
         won = set()
         for ending in endings:
