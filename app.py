@@ -15,9 +15,11 @@ from blueprints.proxies import NamedProxies
 from services import logs
 from services.chat import ChatService
 from services.housekeeping import Housekeeping, forever
+from services.limits import Limits
 from services.llm.config import load as llm_settings
 from services.llm.offline import OfflineProvider
 from services.llm.service import LLMService
+from services.rates import Rates
 from services.secret import secret_key
 from services.settings import Settings, words
 from services.store.conversations import Conversations
@@ -38,6 +40,7 @@ class Services:
     conversations: Conversations
     streams: Streams
     llm: LLMService
+    limits: Limits
     chat: ChatService
     housekeeping: Housekeeping
     loops: list[gevent.Greenlet] = field(default_factory=list)
@@ -88,7 +91,9 @@ def build_services(settings: Settings, llm: LLMService | None = None) -> Service
     streams = Streams(segments, flush_ms=settings.stream_flush_ms, heartbeat_s=settings.stream_heartbeat_s,
                       retry_ms=settings.stream_retry_ms, follow_ms=settings.follow_interval_ms)
     llm = llm or LLMService(llm_settings(settings.environ), OfflineProvider())
-    chat_service = ChatService(settings, database, worker, streams, segments, llm)
+    rates = Rates(settings.redis_url)
+    limits = Limits(settings, rates)
+    chat_service = ChatService(settings, database, worker, streams, segments, llm, limits)
     housekeeping = Housekeeping(settings, database, worker, chat_service)
     loops = [forever(chat_service.writer.run, 1.0), forever(streams.run_follower, 1.0), *housekeeping.start()]
-    return Services(settings, database, Users(database), Conversations(database), streams, llm, chat_service, housekeeping, loops)
+    return Services(settings, database, Users(database), Conversations(database), streams, llm, limits, chat_service, housekeeping, loops)

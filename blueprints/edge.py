@@ -53,6 +53,11 @@ def asking_or_new(claimed: str | None = None) -> str:
     return _known(services().users.ensure(handle))
 
 
+def caller_address() -> str | None:
+    """The address that is limited because nobody is signed in, after `asking_or_new`; None for a user with a name."""
+    return request.remote_addr if (handle_of() or "").startswith("anon:") else None
+
+
 def _known(user_id: str | None) -> str | None:
     """Note who it is, for the log line of the request."""
     g.user = user_id

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from flask import Blueprint, Flask, Response, current_app, g, redirect, render_template, request, url_for
 from flask.sansio.blueprints import BlueprintSetupState
 
-from blueprints.edge import asking, asking_or_new, csrf_token, services
+from blueprints.edge import asking, asking_or_new, caller_address, csrf_token, services
 from blueprints.words import ASSISTANTS, ENDINGS, MODULES, RISKS, STARTERS, STYLES, TIMEFRAMES
 from services import sse
 from services.errors import InvalidRequest, RateLimited, TickertapeError
@@ -45,7 +45,7 @@ def ask() -> Response | tuple[str, int] | tuple[str, int, dict[str, str]]:
     user_id = asking_or_new()
     try:
         question = parse_question(_asked(user_id), services().settings)
-        turn = services().chat.start(user_id, question)
+        turn = services().chat.start(user_id, question, address=caller_address())
     except TickertapeError as error:
         return _not_asked(user_id, error)
     frames = services().chat.follow(turn) or iter(())
