@@ -9,25 +9,32 @@ from datetime import timedelta
 import gevent
 from flask import Flask
 
-from blueprints import chat, conversations, edge, guard, ops, pages
+from blueprints import chat, conversations, edge, guard, market, ops, pages, workflows
 from blueprints.cookies import HostCookies
 from blueprints.proxies import NamedProxies
 from services import logs
+from services.answering import Answering
 from services.chat import ChatService
+from services.history import Conversations
 from services.housekeeping import Housekeeping, forever
 from services.limits import Limits
 from services.llm.config import load as llm_settings
 from services.llm.offline import OfflineProvider
 from services.llm.service import LLMService
+from services.market.config import MarketSettings
+from services.market.desk import MarketDesk
+from services.market.report import write_report
 from services.rates import Rates
 from services.secret import secret_key
 from services.settings import Settings, words
-from services.store.conversations import Conversations
 from services.store.database import Database
 from services.store.models import Worker, new_id
 from services.store.users import Users
 from services.streams.segments import SegmentStore
 from services.streams.service import Streams
+from services.workflows.arbiter import Arbiter
+from services.workflows.checkpoints import StoredCheckpoints
+from services.workflows.service import Workflows
 
 
 @dataclass
@@ -41,6 +48,8 @@ class Services:
     streams: Streams
     llm: LLMService
     limits: Limits
+    market: MarketDesk
+    workflows: Workflows
     chat: ChatService
     housekeeping: Housekeeping
     loops: list[gevent.Greenlet] = field(default_factory=list)
@@ -77,7 +86,7 @@ def create_app(settings: Settings | None = None, llm: LLMService | None = None) 
     app.extensions[edge.EXTENSION] = build_services(settings, llm)
     edge.register_errors(app)
     guard.register(app)
-    for module in (pages, chat, conversations, ops):
+    for module in (pages, chat, conversations, workflows, market, ops):
         app.register_blueprint(module.blueprint)
     return app
 
@@ -90,10 +99,15 @@ def build_services(settings: Settings, llm: LLMService | None = None) -> Service
     segments = SegmentStore(database)
     streams = Streams(segments, flush_ms=settings.stream_flush_ms, heartbeat_s=settings.stream_heartbeat_s,
                       retry_ms=settings.stream_retry_ms, follow_ms=settings.follow_interval_ms)
-    llm = llm or LLMService(llm_settings(settings.environ), OfflineProvider())
+    desk = MarketDesk(MarketSettings.from_environ(settings.environ))
+    llm = llm or LLMService(llm_settings(settings.environ), OfflineProvider(desk.answer))
+    flows = Workflows(llm, find_symbols=desk.symbols, gather=desk.evidence, write_report=write_report,
+                      arbiter=Arbiter(llm) if len(llm.states()) > 1 else None)
     rates = Rates(settings.redis_url)
     limits = Limits(settings, rates)
-    chat_service = ChatService(settings, database, worker, streams, segments, llm, limits)
+    chat_service = ChatService(settings, database, worker, streams, segments,
+                               Answering(llm, desk, flows, StoredCheckpoints(database)), limits)
     housekeeping = Housekeeping(settings, database, worker, chat_service)
     loops = [forever(chat_service.writer.run, 1.0), forever(streams.run_follower, 1.0), *housekeeping.start()]
-    return Services(settings, database, Users(database), Conversations(database), streams, llm, limits, chat_service, housekeeping, loops)
+    return Services(settings, database, Users(database), Conversations(database), streams, llm, limits, desk, flows, chat_service,
+                    housekeeping, loops)

@@ -6,7 +6,7 @@ from flask import Blueprint, Response, g, jsonify, request, url_for
 
 from blueprints.edge import asking, asking_or_new, caller_address, json_body, services
 from services import sse
-from services.errors import InvalidRequest
+from services.errors import InvalidRequest, Unavailable
 from services.questions import parse_question, printable
 from services.replay import replay
 from services.sse import BEGINNING, EventId
@@ -65,6 +65,9 @@ def _json_only() -> bool:
 def _finished(turn: Turn, frames: Iterator[bytes]) -> Response:
     events = list(sse.events_of(one for chunk in frames for one in sse.split_wire(chunk)))
     answer, last = replay(events), events[-1] if events else {}
+    if last.get("type") not in ("chat_completed", "error"):
+        # This server is going, or the conversation was deleted. Half an answer must not look like one.
+        raise Unavailable("the answer was not finished here; follow its stream", stream=url_for("chat.follow", stream_id=turn.id))
     body = {"streamId": turn.id, "conversationId": turn.conversation_id, "userMessageId": turn.user_message_id,
             "messageId": turn.message_id, "content": answer.text, "reasoning": answer.reasoning}
     if last.get("type") == "error":

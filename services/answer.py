@@ -2,11 +2,16 @@
 
 import time
 
-from services.events import BlockClosed, ChatCompleted, ChatFailed, Event, ProviderSwitched, TokenArrived, wire
+from gevent.hub import get_hub
+
+from services.events import BlockClosed, ChatCompleted, ChatFailed, Event, ProviderSwitched, TokenArrived, data, wire
 from services.llm.deltas import Began, Content, Delta, Finished, Reasoning, Switched
 from services.llm.trail import Trail
+from services.market.evidence import EvidencePack
+from services.presentation import answer_html, checked, told
 from services.render import Block, BlockRenderer
 from services.streams.log import TurnLog
+from services.workflows.service import Run
 
 
 class Answer:
@@ -14,7 +19,7 @@ class Answer:
 
     def __init__(self, message_id: str, log: TurnLog, renderer: BlockRenderer | None) -> None:
         self._message_id = message_id
-        self._log = log
+        self.log = log
         self._renderer = renderer
         self._pieces: list[str] = []
         self._reasoning: list[str] = []
@@ -27,8 +32,10 @@ class Answer:
         self.finish_reason = "stop"
         self.trail = Trail()  # filled by the LLM service, also for an answer that is stopped or fails
         self.switches: list[dict[str, object]] = []
+        self.pack: EvidencePack | None = None
+        self.run: Run | None = None
         self.evidence: dict[str, object] | None = None
-        self.workflow: dict[str, object] | None = None
+        self._checked_html: str | None = None
 
     @property
     def text(self) -> str:
@@ -40,8 +47,10 @@ class Answer:
 
     @property
     def html(self) -> str | None:
-        """The finished blocks, or None when nobody asked for HTML."""
-        return "".join(block.html for block in self._renderer.blocks) if self._renderer else None
+        """The finished blocks, with their figures marked once they are checked; None when nobody asked for HTML."""
+        if self._renderer is None or self._checked_html is not None:
+            return self._checked_html
+        return "".join(block.html for block in self._renderer.blocks)
 
     def take(self, delta: Delta) -> None:
         """Turn one delta into events."""
@@ -49,7 +58,7 @@ class Answer:
             self._content(delta.text)
         elif type(delta) is Reasoning:
             self._reasoning.append(delta.text)
-            self._log.append(TokenArrived(content=delta.text, channel="reasoning", metadata=self._take_metadata()))
+            self.log.append(TokenArrived(content=delta.text, channel="reasoning", metadata=self._take_metadata()))
         elif type(delta) is Began:
             self.provider, self.model = delta.provider, delta.model
             self._metadata = {"provider": delta.provider, "model": delta.model}
@@ -59,11 +68,12 @@ class Answer:
             self.provider, self.model, self.finish_reason = delta.provider, delta.model, delta.reason
 
     def _content(self, text: str) -> None:
+        if self._first is None:
+            self._first = time.monotonic()
         if self._metadata is not None:
-            self._first = self._first or time.monotonic()
-            self._log.append(TokenArrived(content=text, metadata=self._take_metadata()))
+            self.log.append(TokenArrived(content=text, metadata=self._take_metadata()))
         else:
-            self._log.append_token(text)
+            self.log.append_token(text)
         self._pieces.append(text)
         self._tokens += 1
         if self._renderer is not None:
@@ -79,7 +89,7 @@ class Answer:
                                  mode=delta.mode, discard_from=delta.discard_from, attempt=delta.attempt)
         self.switches.append({"from": delta.source, "to": delta.target, "reason": delta.reason,
                               "message": delta.message, "mode": delta.mode, "discardFrom": delta.discard_from})
-        self._log.append(event)
+        self.log.append(event)
 
     def discard(self, offset: int) -> None:
         """Forget the text after code point `offset`, and all reasoning: its writer is gone."""
@@ -99,15 +109,24 @@ class Answer:
         if self._renderer is not None:
             self._show(self._renderer.finish())
 
+    def check_figures(self, question: str) -> None:
+        """Match the figures with the evidence, in a thread, and render once more with what was found. After `finish`."""
+        pack = self.run.pack if self.run is not None else self.pack
+        if pack:
+            apply = get_hub().threadpool.apply
+            self.evidence = apply(checked, (self.text, pack, question))
+            if self._renderer is not None:
+                self._checked_html = apply(answer_html, (self.text, self.evidence))
+
     def _show(self, blocks: list[Block]) -> None:
         for block in blocks:
-            self._log.append(BlockClosed(index=block.index, html=block.html, end=block.end))
+            self.log.append(BlockClosed(index=block.index, html=block.html, end=block.end))
 
     def completed(self, reason: str) -> ChatCompleted:
         """The last event of an answer that ended well, or was stopped. After `finish`."""
         return ChatCompleted(message_id=self._message_id, provider=self.provider, model=self.model, finish_reason=reason,
                              tokens_used=self.completion_tokens, usage=self.usage_summary(), metrics=self.metrics(),
-                             html=self.html, evidence=self.evidence)
+                             html=self.html, evidence=told(self.evidence))
 
     def failed(self, code: str, message: str, *, retryable: bool) -> ChatFailed:
         """The last event of an answer that did not come to its end; closes the last block."""
@@ -125,7 +144,14 @@ class Answer:
             status = "stopped" if event.finish_reason == "stopped" else "complete"
             made["finishReason"] = event.finish_reason
         return {"content": self.text, "reasoning": self.reasoning, "status": status, "made": made,
-                "evidence": self.evidence, "workflow": self.workflow}
+                "evidence": self.evidence, "workflow": self._workflow(event)}
+
+    def _workflow(self, last: Event) -> dict[str, object] | None:
+        """The run as it stands after the turn's last event."""
+        if self.run is None:
+            return None
+        self.run.state.apply(data(last))
+        return self.run.state.to_dict()
 
     def metrics(self) -> dict[str, object]:
         """Times of this attempt: ms to the first token and to now, and tokens per second in between (None without)."""

@@ -4,8 +4,14 @@ Killing a greenlet inside a database call leaves its connection in an unknown st
 that may be interrupted (a provider's socket, a pause between reads), and only these are.
 """
 
+from collections.abc import Callable
+from typing import TypeVar
+
+import gevent
 from gevent import Greenlet, getcurrent
 from gevent.hub import get_hub
+
+T = TypeVar("T")
 
 
 class Cancelled(BaseException):
@@ -43,6 +49,12 @@ class Cancellation:
     def interruptible(self) -> "_Interruptible":
         """Mark the waits inside a `with` as safe to interrupt. Not to be nested within one greenlet."""
         return _Interruptible(self)
+
+    def wait_for(self, work: Callable[..., T], *arguments: object) -> T:
+        """Run `work` in a greenlet of its own and return what it returns; a cancellation ends the wait, not the work."""
+        working = gevent.spawn(work, *arguments)
+        with self.interruptible():
+            return working.get()
 
 
 class _Interruptible:

@@ -2,22 +2,20 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator
-from datetime import date
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import gevent
 from gevent.hub import get_hub
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
-from services import prompts
 from services.answer import Answer
+from services.answering import Answering, Ended, Work
 from services.cancellation import Cancellation, Cancelled
 from services.errors import Gone, InvalidRequest, RateLimited, TickertapeError, Unavailable
 from services.events import ChatCompleted, ChatFailed, ChatStarted, Event, ProviderSwitched
 from services.limits import Limits
-from services.llm.deltas import LLMRequest
-from services.llm.service import LLMService
 from services.questions import Question
 from services.render import BlockRenderer
 from services.replay import replay
@@ -29,24 +27,22 @@ from services.store.models import Turn, Worker
 from services.streams.log import TurnLog
 from services.streams.segments import SegmentStore, SegmentWriter
 from services.streams.service import Streams
+from services.workflows.runs import RunState
 
 log = logging.getLogger(__name__)
-
-Ended = tuple[str, Event]           # a turn's last status and its last event
-Work = Callable[[Answer], Ended]    # writes an answer and tells how it ended
 
 
 class ChatService:
     """Starts, follows and stops turns. Everything it works with is given."""
 
     def __init__(self, settings: Settings, database: Database, worker: Worker, streams: Streams,
-                 segments: SegmentStore, llm: LLMService, limits: Limits) -> None:
+                 segments: SegmentStore, answering: Answering, limits: Limits) -> None:
         self._settings = settings
         self._database = database
         self._worker = worker
         self._streams = streams
         self._segments = segments
-        self._llm = llm
+        self._answering = answering
         self._limits = limits
         self._running: dict[str, Cancellation] = {}
         self.writer = SegmentWriter(
@@ -68,11 +64,12 @@ class ChatService:
         """
         if self._streams.draining:
             raise Unavailable("this server is restarting; ask again in a moment")
+        self._answering.check(question)
         begun = self._begin(user_id, question, key, address)
         if not begun.existing:
             turn_log = self._streams.produce(begun.turn.id, begun.turn.attempt)
             turn_log.append(_started(begun.turn, question))
-            self._launch(begun.turn, turn_log, question, self._asking(question, begun.earlier))
+            self._answer(begun.turn, turn_log, question, begun.earlier)
         return begun.turn
 
     def find(self, user_id: str | None, stream_id: str) -> Turn:
@@ -111,19 +108,22 @@ class ChatService:
         It starts the answer again, unless the turn was to be stopped, is too old, or has been tried often enough:
         then it ends here, and the text it has is kept.
         """
-        question = Question(**turn.question)
         stored = list(events_of(self._segments.all(turn.id)))
-        text = replay(stored).text
+        question = _as_decided(Question(**turn.question), stored)
         turn_log = self._streams.produce(turn.id, turn.attempt)
         if not stored:
             turn_log.append(_started(turn, question))
         if turn.stop_requested or self._is_hopeless(turn):
+            text = replay(stored).text
             turn_log.append(_taken_over(turn, len(text), "The server was restarted; the answer ends here."))
             self._launch(turn, turn_log, question, lambda cancellation: lambda answer: self._give_up(turn, text, answer))
         else:
             turn_log.append(_taken_over(turn, 0, "The server was restarted; the answer starts again."))
-            earlier = self._database.write_plainly(lambda connection: turns.earlier(connection, turn))
-            self._launch(turn, turn_log, question, self._asking(question, earlier))
+            self._answer(turn, turn_log, question, self._database.write_plainly(lambda connection: turns.earlier(connection, turn)))
+
+    def workflow_state(self, turn: Turn) -> tuple[RunState, int]:
+        """How a turn's workflow stands, and how many readers of this worker follow it."""
+        return RunState.of(events_of(self._segments.all(turn.id))), self._streams.readers(turn.id)
 
     def hand_over(self) -> None:
         """Let go of every running turn, for another worker to take over at once. The last thing a worker does."""
@@ -150,6 +150,9 @@ class ChatService:
             return self._database.write_plainly(begin)
         except IntegrityError:  # the same key at the same moment on another connection: now it can be found
             return self._database.write_plainly(begin)
+
+    def _answer(self, turn: Turn, turn_log: TurnLog, question: Question, earlier: list[dict[str, str]]) -> None:
+        self._launch(turn, turn_log, question, lambda cancellation: self._answering.work(turn, question, earlier, cancellation))
 
     def _launch(self, turn: Turn, turn_log: TurnLog, question: Question, work: Callable[[Cancellation], Work]) -> None:
         cancellation = self._running[turn.id] = Cancellation()
@@ -189,22 +192,6 @@ class ChatService:
             log.exception("turn failed", extra={"turn": turn.id})
             ended = "failed", answer.failed("internal", "Something went wrong on this server.", retryable=True)
         return ended
-
-    def _asking(self, question: Question, earlier: list[dict[str, str]]) -> Callable[[Cancellation], Work]:
-        """The work of a plain turn: one question to the LLM service."""
-        messages = prompts.messages(question.message, assistant=question.assistant_type, context=question.context,
-                                    earlier=earlier, today=date.today())
-        request = LLMRequest(messages=messages, question=question.message, assistant=question.assistant_type,
-                             context=question.context, provider=question.provider, model=question.model)
-
-        def prepare(cancellation: Cancellation) -> Work:
-            def work(answer: Answer) -> Ended:
-                for delta in self._llm.stream(request, cancellation, answer.trail):
-                    answer.take(delta)
-                answer.finish()
-                return "completed", answer.completed(answer.finish_reason)
-            return work
-        return prepare
 
     def _is_hopeless(self, turn: Turn) -> bool:
         too_old = time.time() - turn.started_at > self._settings.takeover_max_age_s
@@ -250,6 +237,12 @@ def _started(turn: Turn, question: Question) -> ChatStarted:
     return ChatStarted(stream_id=turn.id, trace_id=turn.trace_id, conversation_id=turn.conversation_id,
                        user_message_id=turn.user_message_id, message_id=turn.message_id,
                        assistant_type=question.assistant_type)
+
+
+def _as_decided(question: Question, stored: Sequence[Mapping[str, object]]) -> Question:
+    """The question with the workflow that an earlier attempt decided on: its finished steps are that workflow's."""
+    decided = [event["workflow"] for event in stored if event["type"] == "workflow_detected"]
+    return replace(question, workflow=decided[-1]) if decided else question
 
 
 def _taken_over(turn: Turn, discard_from: int, message: str) -> ProviderSwitched:

@@ -57,7 +57,7 @@ def parse_question(body: object, settings: Settings) -> Question:
 
 def printable(text: str) -> str:
     """A name from outside, safe to repeat in an error."""
-    return text[:64].encode("ascii", "backslashreplace").decode()
+    return text[:64].encode("unicode_escape").decode()
 
 
 def text_of(value: object, name: str, limit: int) -> str:

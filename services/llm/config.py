@@ -64,13 +64,14 @@ def load(environ: Mapping[str, str]) -> LLMSettings:
     allow_private = _flag(environ, "ALLOW_PRIVATE_PROVIDERS", False)
     file = _providers_file(environ)
     known = {name: build(environ, allow_private) for name, build in _BUILDERS.items()}
-    prices = dict(read_prices({"prices": file.get("prices", {})}))
+    prices = _prices("", file.get("prices", {}))
     for entry in file.get("provider", []):
         settings = _from_table(entry, environ, allow_private)
         if settings.name in (*KNOWN, OFFLINE) or settings.name in known:
             raise SettingsError(f"LLM_PROVIDERS_FILE: the name {settings.name!r} is taken")
         known[settings.name] = settings
-        prices |= _own_prices(entry, settings)
+        if "price" in entry:  # it holds for this provider only, whatever others charge for the same model
+            prices |= _prices(f"{settings.name}: ", {f"{settings.name}:{model}": entry["price"] for model in settings.models})
     order = _order(environ, known)
     return LLMSettings(
         providers=tuple(known[name] for name in order if known[name] is not None),
@@ -181,14 +182,11 @@ def _from_table(entry: Mapping[str, object], environ: Mapping[str, str], allow_p
     )
 
 
-def _own_prices(entry: Mapping[str, object], settings: ProviderSettings) -> dict[str, Price]:
-    """A provider's own price holds for its models only, whatever others charge for the same."""
-    if "price" not in entry:
-        return {}
+def _prices(whose: str, table: object) -> dict[str, Price]:
     try:
-        return read_prices({"prices": {f"{settings.name}:{model}": entry["price"] for model in settings.models}})
-    except ValueError as error:
-        raise SettingsError(f"LLM_PROVIDERS_FILE: {settings.name}: {error}") from None
+        return read_prices({"prices": table})
+    except (ValueError, TypeError) as error:
+        raise SettingsError(f"LLM_PROVIDERS_FILE: {whose}{error}") from None
 
 
 def _clocks(environ: Mapping[str, str]) -> Clocks:

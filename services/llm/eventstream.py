@@ -82,7 +82,7 @@ class EventStreamDecoder:
             self._skip_lf = False
             data = data[1:] if data[:1] == b"\n" else data
         start = 0
-        for match in _EOL.finditer(data):
+        for match in _EOL.finditer(data) if b"\n" in data or b"\r" in data else ():
             self._finish_line(data[start : match.start()], out)
             start = match.end()
         if start and data.endswith(b"\r"):

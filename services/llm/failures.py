@@ -155,9 +155,11 @@ _STATUSES: dict[int, str] = {
     401: "auth", 402: "quota", 403: "auth", 404: "model_not_found", 408: "request_timeout", 409: "conflict",
     410: "model_not_found", 413: "context_length", 429: "rate_limited",
 }
+_PATH = re.compile(r"""body['"],\s*['"](\w+)""")  # pydantic: 'loc': ['body', 'stream_options']
 _QUOTED = re.compile(r"""['"`]([A-Za-z_][\w.]*)['"`]|argument supplied: (\w+)|(?:parameter|argument|field):? (\w+)""", re.IGNORECASE)
 _LIMIT = re.compile(r"(?:maximum context length is|context (?:size|window|length)[^0-9]{0,30}|limit(?: is|:)?|maximum of|max(?:imum)?:?)\s*(\d{3,8})\b", re.IGNORECASE)
-_TERSE = frozenset({"rate_limited", "server_error"})
+_TERSE = frozenset({"rate_limited", "server_error"})  # codes that providers also use for what is something else
+_OF_A_500 = {True: ("quota", "auth", "context_length"), False: ("quota",)}  # local servers say all kinds of things with a 500
 
 
 def classify(error: ErrorBody, status: int | None = None, headers: Mapping[str, str] | None = None) -> Failure:
@@ -215,7 +217,7 @@ def _by_words(error: ErrorBody, status: int | None) -> str | None:
     by_type = _CODES.get(error.type.lower())
     if by_type and by_type not in _TERSE:
         return by_type
-    if status is not None and status >= 500 and by_message not in ("quota", "auth", "context_length"):
+    if status is not None and status >= 500 and by_message not in _OF_A_500[status == 500]:
         return by_type  # a server that is down may quote anything in its text
     return by_message or by_type
 
@@ -228,13 +230,10 @@ def _by_status(status: int | None) -> str:
 
 def _parameter(error: ErrorBody) -> str:
     """The name of the refused parameter, the first part of a path such as `stream_options.include_usage`."""
-    name = error.param
-    if not name and (match := _QUOTED.search(error.message)):
-        name = next(filter(None, match.groups()), "")
-    if (not name or name == "loc") and "body" in error.message:  # pydantic: 'loc': ['body', 'stream_options']
-        path = re.search(r"body['\"],\s*['\"](\w+)", error.message)
-        name = path.group(1) if path else name
-    return name.partition(".")[0]
+    if error.param:
+        return error.param.partition(".")[0]
+    match = _PATH.search(error.message) or _QUOTED.search(error.message)
+    return next(filter(None, match.groups()), "").partition(".")[0] if match else ""
 
 
 def _limit(message: str) -> int | None:

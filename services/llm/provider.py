@@ -5,15 +5,15 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
-import gevent
 import requests
 from gevent import Timeout
 
 from services.cancellation import Cancellation
-from services.llm.body import READ_SIZE, Body, BodyBroken
+from services.llm.body import Body, BodyBroken
 from services.llm.config import Clocks, ProviderSettings
 from services.llm.deltas import Content, LLMRequest, Reasoning, ToolCall
 from services.llm.failures import Failure, classify, classify_response
+from services.llm.pacing import Beat
 from services.llm.payload import Payloads
 from services.llm.transport import AddressRefused, Transport
 from services.llm.wire import Broken, ChatWire, Ended, WireEvent
@@ -48,7 +48,7 @@ class Provider:
         self.settings = settings
         self.payloads = Payloads(settings)
         self._clocks = clocks
-        self._read_interval = read_interval
+        self._beat = Beat(read_interval)
         self._transport = Transport(settings.base_url, allow_private)
         self._prepared: dict[str, requests.PreparedRequest] = {}  # one for each key
 
@@ -58,7 +58,7 @@ class Provider:
         started = time.monotonic()
         body = self._open(request, cancellation, call, clocks)
         try:
-            yield from _Reading(body, cancellation, clocks, call, started, self._read_interval).events()
+            yield from _Reading(body, cancellation, clocks, call, started, self._beat).events()
             with cancellation.interruptible():
                 body.settle(_SETTLE)
         except BaseException:
@@ -125,13 +125,14 @@ class Provider:
 class _Reading:
     """Reads one answer under its clocks. Comments, empty deltas and broken events are bytes, but no sign of life."""
 
-    def __init__(self, body: Body, cancellation: Cancellation, clocks: Clocks, call: Call, started: float, interval: float) -> None:
+    def __init__(self, body: Body, cancellation: Cancellation, clocks: Clocks, call: Call, started: float, beat: Beat) -> None:
         self._body = body
         self._cancellation = cancellation
         self._clocks = clocks
         self._deadline = call.deadline
         self._idle = call.idle
-        self._interval = interval
+        self._beat = beat
+        self._phase: int | None = None  # of the beat, once something has been seen
         self._limit = started + clocks.first_content  # by then the next content has to come
         self._regular = False  # the socket's timeout is already the one that every content brings
         self._wire = ChatWire()
@@ -140,10 +141,10 @@ class _Reading:
         self._reason = ""
 
     def events(self) -> Iterator[WireEvent]:
-        wire, read, interval = self._wire, self._read, self._interval
-        pause, size, more = 0.0, 0, self._rearm(False, time.monotonic())
+        wire, read, interval = self._wire, self._read, self._beat.interval
+        paced, size, more = False, 0, self._rearm(False, time.monotonic())
         while more:
-            data = read(pause)
+            data = read(paced)
             now = time.monotonic()
             lively = False
             for event in wire.feed(data) if data else wire.end():
@@ -167,15 +168,17 @@ class _Reading:
             more = self._rearm(lively, now)
             if lively and self._idle is not None:
                 self._idle()
-            pause = now + interval - time.monotonic() if self._committed and len(data) < READ_SIZE else 0.0
+            paced = self._committed and not self._body.flooded and time.monotonic() < now + interval
         self._judge()
 
-    def _read(self, pause: float) -> bytes:
-        """The next bytes; b"" when there are no more, however that came about."""
+    def _read(self, paced: bool) -> bytes:
+        """The next bytes, at the next beat if `paced`; b"" when there are no more, however that came about."""
         try:
             with self._cancellation.interruptible():
-                if pause > 0.0:
-                    gevent.sleep(pause)
+                if paced:
+                    if self._phase is None:
+                        self._phase = self._beat.phase()
+                    self._beat.wait(self._phase)
                 return self._body.read()
         except TimeoutError:
             if self._wire.ended:

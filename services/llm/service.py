@@ -96,6 +96,11 @@ class LLMService:
         routes = order(self._routes(), self._offered(), request, self._embedded.name if self._embedded else None)
         return _Turn(self, request, cancellation, trail or Trail(), routes).deltas()
 
+    def check(self, provider: str | None, model: str | None) -> None:
+        """Raise InvalidRequest for a provider or model that is not offered."""
+        choice = LLMRequest(messages=(), provider=provider, model=model)
+        order(self._routes(), self._offered(), choice, self._embedded.name if self._embedded else None)
+
     def states(self) -> list[ProviderState]:
         """Every provider in its order, the embedded one last."""
         states = [self._state(name) for name in self._providers]

@@ -11,6 +11,7 @@ import socket
 import ssl
 import time
 from collections.abc import Mapping
+from functools import cache
 
 import requests
 from requests.adapters import DEFAULT_CA_BUNDLE_PATH, HTTPAdapter
@@ -74,7 +75,9 @@ class _Adapter(HTTPAdapter):
         """The shared context holds the authorities already; naming the file here would load it for every connection (15 ms)."""
 
 
+@cache
 def _tls_context() -> ssl.SSLContext:
+    """One for all providers: loading the authorities takes 15 ms and some megabytes."""
     context = create_urllib3_context()
     bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE") or DEFAULT_CA_BUNDLE_PATH
     if os.path.isdir(bundle):

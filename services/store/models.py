@@ -1,5 +1,7 @@
 """The tables. Ids sort by creation; times are seconds since 1970 in UTC."""
 
+import itertools
+import re
 import secrets
 import time
 
@@ -9,10 +11,19 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: sorts as it counts
 
 
+_ID = re.compile(f"[{_ALPHABET}]{{26}}")
+_made = itertools.count()  # a question and its answer are often made in one millisecond, and must still sort
+
+
 def new_id() -> str:
-    """26 characters: 48 bits of milliseconds, then 82 random bits, so that ids of one table sort by creation."""
-    number = (time.time_ns() // 1_000_000) << 82 | secrets.randbits(82)
+    """26 characters: 48 bits of milliseconds, 22 of a count, 60 random ones, so that ids of one process sort by creation."""
+    number = (time.time_ns() // 1_000_000) << 82 | (next(_made) & 0x3FFFFF) << 60 | secrets.randbits(60)
     return "".join(_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))
+
+
+def is_id(text: str) -> bool:
+    """Whether it can be an id at all. What cannot is not worth a query, and PostgreSQL refuses a NUL in one."""
+    return _ID.fullmatch(text) is not None
 
 
 class Base(DeclarativeBase):
@@ -97,6 +108,15 @@ class Segment(Base):
     seq_from: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     seq_to: Mapped[int] = mapped_column(BigInteger)
     frames: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class WorkflowNode(Base):
+    """A finished node of a turn's workflow: its checkpoint, which no later attempt computes or pays for again."""
+
+    __tablename__ = "workflow_nodes"
+    turn_id: Mapped[str] = mapped_column(ForeignKey("turns.id", ondelete="CASCADE"), primary_key=True)
+    node: Mapped[str] = mapped_column(String(80), primary_key=True)
+    result: Mapped[dict] = mapped_column(JSON)
 
 
 class Worker(Base):

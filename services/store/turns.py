@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from services.errors import Conflict, NotFound, Unprocessable
 from services.questions import Question
-from services.store.models import Conversation, Message, Segment, Turn, Worker, new_id
+from services.store.models import Conversation, Message, Segment, Turn, Worker, is_id, new_id
 
 TITLE_CHARS = 80
 
@@ -153,7 +153,7 @@ def title_of(message: str) -> str:
 
 def owned(session: Session, user_id: str | None, turn_id: str) -> Turn:
     """The turn, if it is this user's. Raises NotFound."""
-    turn = session.get(Turn, turn_id) if user_id is not None else None
+    turn = session.get(Turn, turn_id) if user_id is not None and is_id(turn_id) else None
     if turn is None or turn.user_id != user_id:
         raise NotFound("no such stream")
     return turn

@@ -63,7 +63,7 @@ class FakeProvider:
 
     def __post_init__(self) -> None:
         self._scripts: deque[tuple[Step, ...]] = deque()
-        self._default = self.default or (lambda request: answer("Hello from the fake."))
+        self.default = self.default or _healthy
         self._listener = socket.create_server(("127.0.0.1", self.port), backlog=512)
         self.port = self._listener.getsockname()[1]
         self._open: set[socket.socket] = set()
@@ -80,6 +80,11 @@ class FakeProvider:
     def forget(self) -> None:
         self._scripts.clear()
         self.requests.clear()
+
+    def heal(self) -> None:
+        """Answer well from now on."""
+        self._scripts.clear()
+        self.default = _healthy
 
     def close(self) -> None:
         try:
@@ -111,7 +116,7 @@ class FakeProvider:
         try:
             while (request := _read_request(connection)) is not None:
                 request.connection = number
-                script = self._scripts.popleft() if self._scripts else self._default(request)
+                script = self._scripts.popleft() if self._scripts else self.default(request)
                 self.requests.append(request)
                 if not self._perform(connection, request, script):
                     return
@@ -244,6 +249,10 @@ def answer(text: str, model: str = "fake-1") -> list[Step]:
     words[-1] = words[-1].rstrip()
     pieces = [chunk("", role="assistant", model=model), *(chunk(word, model=model) for word in words)]
     return [ok(), events(*pieces, stop(), usage(completion=len(words))), DONE, END]
+
+
+def _healthy(request: Received) -> Script:
+    return answer("Hello from the fake.")
 
 
 def _openai(options: argparse.Namespace) -> Callable[[Received], Script]:

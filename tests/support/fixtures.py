@@ -1,13 +1,103 @@
 """Fixtures for every folder of tests."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from flask import Flask
+from flask.testing import FlaskClient
 
+from app import Services, create_app
+from services.settings import Settings
+from services.store.database import upgrade
 from tests.support.fake_provider import FakeProvider
+from tests.support.llm import ScriptedLLM
+from tests.support.postgres import Postgres, binaries
 from tests.support.server import Server
 
+
+# ---- an application in this process, over each database
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """Debian's PostgreSQL, started once a run."""
+    folder = binaries()
+    if folder is None:
+        pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
+    running = Postgres(folder)
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SQLite file with all tables, to be copied."""
+    path = tmp_path_factory.mktemp("migrated") / "tickertape.db"
+    upgrade(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """An empty database with all tables; every test that asks for it, or for an app, runs over both kinds."""
+    if request.param == "postgresql":
+        return request.getfixturevalue("postgres").create()
+    path = request.getfixturevalue("tmp_path") / "tickertape.db"
+    shutil.copy(request.getfixturevalue("migrated"), path)
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture
+def settings(tmp_path: Path, database_url: str) -> Settings:
+    return Settings(instance_dir=tmp_path, database_url=database_url)
+
+
+@pytest.fixture
+def llm() -> ScriptedLLM:
+    return ScriptedLLM()
+
+
+@pytest.fixture
+def make_app(settings: Settings, llm: ScriptedLLM) -> Iterator[Callable[[], Flask]]:
+    """Another worker on the same database, with the same double of the LLM service."""
+    made: list[Flask] = []
+
+    def make() -> Flask:
+        made.append(create_app(settings, llm))
+        return made[-1]
+
+    yield make
+    for app in made:
+        services_of(app).close()
+
+
+@pytest.fixture
+def app(make_app: Callable[[], Flask]) -> Flask:
+    return make_app()
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[tuple[Flask, ScriptedLLM]]:
+    """One application on SQLite for a whole module, for what never reaches the database or leaves nothing there."""
+    folder = tmp_path_factory.mktemp("shared")
+    shutil.copy(migrated, folder / "tickertape.db")
+    llm = ScriptedLLM()
+    app = create_app(Settings(instance_dir=folder), llm)
+    yield app, llm
+    services_of(app).close()
+
+
+def services_of(app: Flask) -> Services:
+    return app.extensions["tickertape"]
+
+
+# ---- a provider and servers as processes
 
 @pytest.fixture
 def provider() -> Iterator[FakeProvider]:

@@ -7,11 +7,11 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from services.errors import NotFound
-from services.render import render
+from services.presentation import answer_html, told
 from services.replay import replay
 from services.sse import events_of, parse, split
 from services.store.database import Database
-from services.store.models import Conversation, Message, Segment, Turn
+from services.store.models import Conversation, Message, Segment, Turn, is_id
 
 PAGE = 50
 
@@ -65,7 +65,7 @@ class Conversations:
 
 
 def _owned(session: Session, user_id: str | None, conversation_id: str) -> Conversation:
-    conversation = session.get(Conversation, conversation_id) if user_id is not None else None
+    conversation = session.get(Conversation, conversation_id) if user_id is not None and is_id(conversation_id) else None
     if conversation is None or conversation.user_id != user_id:
         raise NotFound("no such conversation")
     return conversation
@@ -112,8 +112,10 @@ def _message(session: Session, message: Message, all_messages: Mapping[str, Mess
     }
     if message.role == "user":
         return view
-    view |= {"reasoning": message.reasoning, "made": message.made, "evidence": message.evidence, "workflow": message.workflow}
-    return view | (_live(session, message) if message.status == "streaming" else {"html": render(message.content)})
+    if message.status == "streaming":
+        return view | {"evidence": None} | _live(session, message)
+    return view | {"reasoning": message.reasoning, "made": message.made, "workflow": message.workflow,
+                   "evidence": told(message.evidence), "html": answer_html(message.content, message.evidence)}
 
 
 def _live(session: Session, message: Message) -> dict[str, object]:
@@ -121,12 +123,14 @@ def _live(session: Session, message: Message) -> dict[str, object]:
     turn_id = session.scalar(select(Turn.id).where(Turn.message_id == message.id))
     wanted = select(Segment.frames).where(Segment.turn_id == turn_id).order_by(Segment.attempt, Segment.seq_from)
     frames = [one for stored in session.scalars(wanted) for one in split(stored)]
-    so_far = replay(events_of(frames))
+    events = list(events_of(frames))
+    so_far, run = replay(events), RunState.of(events)
     done = int(so_far.blocks[-1]["end"]) if so_far.blocks else 0
     return {
         "content": so_far.text, "reasoning": so_far.reasoning, "html": so_far.html, "openText": so_far.text[done:],
         "streamId": turn_id, "lastEventId": str(parse(frames[-1])[0]) if frames else "0-0",
         "made": {"provider": so_far.provider, "model": so_far.model, "switches": so_far.switches},
+        "workflow": run.to_dict() if run else None,
     }
 
 

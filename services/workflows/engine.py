@@ -1,0 +1,55 @@
+"""Runs workflows: as parallel as their graphs allow, within caps, to an answer that streams. See docs/workflows.md."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from gevent.lock import BoundedSemaphore
+
+from services.cancellation import Cancellation
+from services.llm.deltas import Delta
+from services.llm.trail import Trail
+from services.workflows.agents import Agents
+from services.workflows.budget import Budget
+from services.workflows.catalogue import Workflow
+from services.workflows.execution import Execution
+from services.workflows.prompting import Pack
+from services.workflows.results import Checkpoints
+
+
+@dataclass(eq=False)
+class Job:
+    """One run of a workflow, and the sender of all its signals. `workflow` is already expanded for its symbols."""
+
+    run_id: str
+    workflow: Workflow
+    question: str
+    assistant: str = "general"
+    context: Mapping[str, object] = field(default_factory=dict)
+    pack: Pack | None = None
+    data_age_days: float | None = None
+    provider: str | None = None
+    model: str | None = None
+    budget: Budget = field(default_factory=Budget)
+
+
+class Engine:
+    """Runs jobs; `per_run` and `per_server` cap the agents that work at one time."""
+
+    def __init__(self, agents: Agents, *, per_run: int = 4, per_server: int = 64) -> None:
+        self._agents = agents
+        self._per_run = per_run
+        self.slots = BoundedSemaphore(per_server)
+
+    def run(
+        self, job: Job, cancellation: Cancellation, checkpoints: Checkpoints, trail: Trail | None = None
+    ) -> Iterator[Delta]:
+        """Run a job, or go on with it; yields the deltas of its answer. `trail` gets the usage of all agents, however it ends.
+
+        Raises WorkflowFailure when no answer is possible, what the LLM service raises while the answer streams, and
+        Cancelled. After it has raised or was closed, nothing more is announced.
+        """
+        execution = Execution(job, self._agents, self.slots, self._per_run, cancellation, checkpoints, trail or Trail())
+        try:
+            yield from execution.deltas()
+        finally:
+            execution.silence()

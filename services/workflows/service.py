@@ -1,0 +1,116 @@
+"""What the rest of the application asks of workflows: what would run, run it, tell how it stands."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import date
+
+import gevent
+
+from services.cancellation import Cancellation
+from services.errors import InvalidRequest
+from services.llm.deltas import Delta
+from services.llm.trail import Trail
+from services.questions import Question
+from services.workflows.agents import LLM, Agents
+from services.workflows.arbiter import Arbiter
+from services.workflows.broadcaster import Broadcaster, Log
+from services.workflows.budget import Budget
+from services.workflows.catalogue import WORKFLOWS, validate
+from services.workflows.desk import Desk, WriteReport
+from services.workflows.detector import Detection, chosen, detect
+from services.workflows.engine import Engine, Job
+from services.workflows.features import window
+from services.workflows.prompting import Pack
+from services.workflows.results import Checkpoints
+from services.workflows.runs import RunState
+
+Context = Mapping[str, object]
+FindSymbols = Callable[[str, Context], Sequence[str]]
+GatherEvidence = Callable[[str, Context], Pack]
+
+
+class Workflows:
+    """One for the application. `find_symbols` and `gather` are the market desk's; `arbiter` is there where a model is."""
+
+    def __init__(
+        self, llm: LLM, *, find_symbols: FindSymbols, gather: GatherEvidence, write_report: WriteReport | None = None,
+        arbiter: Arbiter | None = None, budget: Budget = Budget(), per_run: int = 4, per_server: int = 64,
+        today: Callable[[], date] = date.today,
+    ) -> None:  # fmt: skip
+        validate(WORKFLOWS.values())
+        self._find_symbols = find_symbols
+        self._gather = gather
+        self._arbiter = arbiter
+        self._budget = budget
+        self._today = today
+        self._engine = Engine(Agents(llm, Desk(write_report)), per_run=per_run, per_server=per_server)
+
+    def catalogue(self) -> list[dict[str, object]]:
+        """Every workflow, as the page offers it."""
+        return [workflow.describe() for workflow in WORKFLOWS.values()]
+
+    def check(self, choice: str) -> None:
+        """Raise InvalidRequest unless it is `auto`, `off` or a workflow's id."""
+        if choice not in ("auto", "off") and choice not in WORKFLOWS:
+            raise InvalidRequest(f"must be auto, off or one of {', '.join(WORKFLOWS)}", field="workflow")
+
+    def detect(self, question: Question) -> Detection:
+        """What this question starts. Raises InvalidRequest for a workflow that does not exist."""
+        self.check(question.workflow)
+        symbols = self._find_symbols(window(question.message), question.context)
+        if question.workflow != "auto":
+            return chosen(question.workflow, symbols)
+        detection = detect(question.message, symbols)
+        return self._arbiter.decide(question.message, detection) if self._arbiter else detection
+
+    def begin(self, question: Question, detection: Detection, run_id: str, log: Log) -> "Run":
+        """A run of the workflow that was detected; `run_id` names it in events and checkpoints. Nothing happens yet."""
+        job = Job(
+            run_id, WORKFLOWS[detection.workflow].expanded(detection.symbols), question.message, question.assistant_type,
+            question.context, provider=question.provider, model=question.model, budget=self._budget,
+        )  # fmt: skip
+        return Run(self._engine, job, Broadcaster(job, log), detection.reason, self._gather, self._today)
+
+
+class Run:
+    """One run: its answer as deltas, its evidence once gathered, and its state, which history keeps."""
+
+    def __init__(
+        self, engine: Engine, job: Job, broadcaster: Broadcaster, reason: str, gather: GatherEvidence, today: Callable[[], date]
+    ) -> None:
+        self._engine = engine
+        self._job = job
+        self._broadcaster = broadcaster
+        self._reason = reason
+        self._gather = gather
+        self._today = today
+
+    @property
+    def state(self) -> RunState:
+        return self._broadcaster.state
+
+    @property
+    def pack(self) -> Pack | None:
+        """The evidence, None until it is gathered."""
+        return self._job.pack
+
+    def deltas(self, cancellation: Cancellation, checkpoints: Checkpoints, trail: Trail | None = None) -> Iterator[Delta]:
+        """Say what will run, gather the evidence once for all agents, run them, stream the answer. As Engine.run."""
+        with self._broadcaster as broadcaster:
+            broadcaster.detected(self._job.workflow, self._job.run_id, self._reason)
+            self._job.pack = self._evidence(cancellation)
+            self._job.data_age_days = age_days(self._job.pack, self._today())
+            yield from self._engine.run(self._job, cancellation, checkpoints, trail)
+
+    def _evidence(self, cancellation: Cancellation) -> Pack:
+        """Gathered in a greenlet of its own: a stop does not wait for a market source."""
+        economist = any(node.agent == "economist" for node in self._job.workflow.nodes)
+        context = {**self._job.context, **({"assistant": "economist"} if economist else {})}
+        gathering = gevent.spawn(self._gather, self._job.question, context)
+        with cancellation.interruptible():
+            return gathering.get()
+
+
+def age_days(pack: Pack | None, today: date) -> float | None:
+    """How old the newest price of the evidence is, None without one."""
+    days = [item.as_of for item in pack.items if item.symbol and item.as_of] if pack is not None else []
+    return float((today - max(days)).days) if days else None

@@ -1,0 +1,83 @@
+"""A double of the LLM service: it plays deltas, waits where a test holds it, and notes what it was asked."""
+
+from collections import deque
+from collections.abc import Iterator
+
+import gevent
+from gevent.event import Event
+
+from services.cancellation import Cancellation, Cancelled
+from services.llm.deltas import Attempt, Began, Content, Delta, Finished, LLMRequest, Usage
+from services.llm.trail import Trail
+
+Step = Delta | float | Event | Exception
+
+NAME, MODEL = "scripted", "scripted-1"
+ANSWER = "A short answer."
+
+
+class ScriptedLLM:
+    """Each `play` is one request's script: deltas come out, numbers are pauses, an Event is waited for, an error is raised."""
+
+    def __init__(self) -> None:
+        self.requests: list[LLMRequest] = []
+        self.cancelled: list[str] = []
+        self._scripts: deque[tuple[Step, ...]] = deque()
+
+    def play(self, *steps: Step) -> None:
+        self._scripts.append(steps)
+
+    def stream(self, request: LLMRequest, cancellation: Cancellation, trail: Trail | None = None) -> Iterator[Delta]:
+        self.requests.append(request)
+        script = self._scripts.popleft() if self._scripts else written(ANSWER)
+        try:
+            for step in script:
+                cancellation.check()
+                if isinstance(step, float | int | Event):
+                    with cancellation.interruptible():
+                        _wait(step)
+                elif isinstance(step, Exception):
+                    raise step
+                else:
+                    yield self._noted(step, trail)
+        except Cancelled as cancelled:
+            self.cancelled.append(cancelled.reason)
+            raise
+
+    @staticmethod
+    def _noted(delta: Delta, trail: Trail | None) -> Delta:
+        if type(delta) is Finished and trail is not None:
+            trail.attempts += delta.attempts
+            trail.usage += delta.usage
+        return delta
+
+    def states(self) -> list:
+        return []
+
+    def close(self) -> None:
+        pass
+
+
+def _wait(step: float | Event) -> None:
+    step.wait() if isinstance(step, Event) else gevent.sleep(step)
+
+
+def began() -> Began:
+    return Began(NAME, MODEL, 1)
+
+
+def words(text: str) -> list[Content]:
+    """A token a word, each with the space before it."""
+    first, *rest = text.split(" ")
+    return [Content(first), *(Content(" " + word) for word in rest)]
+
+
+def finished(tokens: int = 4, reason: str = "stop") -> Finished:
+    usage = Usage(NAME, MODEL, prompt_tokens=20, completion_tokens=tokens, cost=0.000012)
+    return Finished(NAME, MODEL, reason, (usage,), (Attempt(NAME, MODEL, "answered", 0, 5, 50),))
+
+
+def written(text: str) -> tuple[Step, ...]:
+    """The script of a whole answer."""
+    pieces = words(text)
+    return (began(), *pieces, finished(len(pieces)))
