@@ -218,8 +218,10 @@ class ChatService:
     def _ending(self, turn: Turn, status: str, columns: dict[str, object]) -> Callable[[Connection], bool]:
         """What ends the turn in the database: its answer, its status, and what it has spent."""
         def apply(connection: Connection) -> bool:
+            if not turns.end(connection, turn, status, columns):
+                return False
             self._limits.settle(connection, turn.id, columns)
-            return turns.end(connection, turn, status, columns)
+            return True
         return apply
 
     def _cancel(self, turn_id: str, reason: str) -> bool:
