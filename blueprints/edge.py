@@ -4,12 +4,13 @@ import json
 import math
 import secrets
 
-from flask import Flask, Response, current_app, g, jsonify, render_template, request, session
+from flask import Flask, Response, current_app, g, jsonify, redirect, render_template, request, session, url_for
 from itsdangerous import BadSignature, Signer
 from werkzeug.exceptions import HTTPException
 
-from services.errors import InvalidRequest, TickertapeError, UnsupportedMediaType
+from services.errors import InvalidRequest, TickertapeError, Unauthenticated, UnsupportedMediaType
 from services.questions import text_of
+from services.store.accounts import Identity
 from services.store.models import new_id
 
 EXTENSION = "tickertape"
@@ -22,9 +23,37 @@ def services():
     return current_app.extensions[EXTENSION]
 
 
+def has_accounts() -> bool:
+    """Whether one has to sign in; otherwise everybody is trusted to be who they say."""
+    return services().settings.auth != "open"
+
+
+def identity() -> Identity | None:
+    """Who is signed in on this request, by token or by cookie; always None where there are no accounts.
+
+    Raises Unauthenticated for a token that is not valid: a program shall not go on as somebody else.
+    """
+    if not has_accounts():
+        return None
+    if "identity" not in g:
+        g.identity = _identified()
+    return g.identity
+
+
+def _identified() -> Identity | None:
+    kind, _, token = request.headers.get("Authorization", "").partition(" ")
+    if kind.lower() == "bearer":
+        found = services().accounts.by_token(token.strip(), request.remote_addr)
+        if found is None:
+            raise Unauthenticated("this token is not valid")
+        return found
+    return services().accounts.by_sign_in(session["sign_in"]) if "sign_in" in session else None
+
+
 def handle_of(claimed: str | None = None) -> str | None:
-    """Who is asking: the signed cookie's user, else the one `claimed` in the body or the X-User-Id header, else None."""
-    if "user" in session:
+    """Who is asking where nobody signs in: the signed cookie's user, else the one `claimed` in the body or the
+    X-User-Id header, else None. A token that may act for others claims in the same way."""
+    if not has_accounts() and "user" in session:
         return f"anon:{session['user']}"
     name = claimed or request.headers.get("X-User-Id")
     return f"claimed:{_user_name(name)}" if name else None
@@ -38,13 +67,22 @@ def _user_name(name: str) -> str:
 
 
 def asking() -> str | None:
-    """The id of the user who is asking, None for somebody never seen."""
+    """The id of the user who is asking, None for somebody never seen. Raises Unauthenticated where accounts are needed."""
+    who = _accountable()
+    if who is not None and not (who.act_for and handle_of()):
+        return _known(who.user_id)
     handle = handle_of()
     return _known(services().users.find(handle)) if handle else None
 
 
 def asking_or_new(claimed: str | None = None) -> str:
-    """The id of the user who is asking; a stranger becomes an anonymous user, named by a cookie from now on."""
+    """The id of the user who is asking; a stranger becomes an anonymous user, named by a cookie from now on.
+
+    With accounts `claimed` counts only from a token that may act for others.
+    """
+    who = _accountable()
+    if who is not None and not (who.act_for and handle_of(claimed)):
+        return _known(who.user_id)
     handle = handle_of(claimed)
     if handle is None:
         session["user"] = new_id()
@@ -53,9 +91,16 @@ def asking_or_new(claimed: str | None = None) -> str:
     return _known(services().users.ensure(handle))
 
 
+def _accountable() -> Identity | None:
+    who = identity()
+    if who is None and has_accounts():
+        raise Unauthenticated("sign in first")
+    return who
+
+
 def caller_address() -> str | None:
     """The address that is limited because nobody is signed in, after `asking_or_new`; None for a user with a name."""
-    return request.remote_addr if (handle_of() or "").startswith("anon:") else None
+    return request.remote_addr if not has_accounts() and "user" in session else None
 
 
 def _known(user_id: str | None) -> str | None:
@@ -109,7 +154,7 @@ def is_api() -> bool:
 
 
 def wants_json() -> bool:
-    return is_api() or request.accept_mimetypes.best == "application/json"
+    return is_api() or request.is_json or request.accept_mimetypes.best == "application/json"
 
 
 def register_errors(app: Flask) -> None:
@@ -119,8 +164,12 @@ def register_errors(app: Flask) -> None:
 
 
 def _expected(error: TickertapeError) -> Response:
+    if isinstance(error, Unauthenticated) and request.method == "GET" and not wants_json():
+        return redirect(url_for("accounts.login", next=request.full_path.rstrip("?")))
     response = _shown(error.payload(), error.message, error.status)
     response.headers.update(error.headers)
+    if isinstance(error, Unauthenticated):
+        response.headers["WWW-Authenticate"] = "Bearer"
     retry_after = getattr(error, "retry_after", None)
     if retry_after is not None:
         response.headers["Retry-After"] = str(max(1, math.ceil(retry_after)))

@@ -7,8 +7,8 @@ import time
 import gevent
 from flask import Flask, Response, g, request
 
-from blueprints.edge import csrf_token, is_api, is_csrf_token, services
-from services.errors import Forbidden, TooSlow
+from blueprints.edge import csrf_token, has_accounts, identity, is_api, is_csrf_token, services
+from services.errors import Forbidden, TooSlow, Unauthenticated
 from services.store.models import new_id
 
 log = logging.getLogger("tickertape.request")
@@ -17,6 +17,8 @@ HOST = re.compile(r":\d+$")
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data", "text/plain")  # what a form anywhere can send here
 TOKEN_FIELD = "csrf"
+OPEN_TO_ALL = ("accounts.login", "accounts.sign_in", "accounts.registration", "accounts.register", "accounts.oidc",
+               "accounts.oidc_callback", "ops.healthz", "ops.readyz", "ops.metrics", "static")
 PROBES = ("ops.healthz", "ops.readyz", "ops.metrics", "static")
 POLICY = {
     "default-src": "'none'", "script-src": "'self'", "style-src": "'self'", "img-src": "'self'", "font-src": "'self'",
@@ -36,7 +38,7 @@ HSTS = f"max-age={365 * 86_400}"
 
 def register(app: Flask) -> None:
     """Put the guard around every view of the application."""
-    for before in (_note, _limit_stall, _refuse_other_names, _refuse_other_sites, _read_body, _check_form):
+    for before in (_note, _limit_stall, _refuse_other_names, _refuse_other_sites, _require_account, _read_body, _check_form):
         app.before_request(before)
     app.after_request(_finish)
     app.jinja_env.globals["csrf_token"] = csrf_token
@@ -80,6 +82,12 @@ def _refuse_other_sites() -> None:
         same = origin is None or origin.partition("://")[2] == request.host
     if not same:
         raise Forbidden("requests from another site are refused")
+
+
+def _require_account() -> None:
+    """With accounts, nothing is open that is not listed; and a stranger's body is not even read."""
+    if has_accounts() and request.endpoint not in OPEN_TO_ALL and identity() is None:
+        raise Unauthenticated("sign in first")
 
 
 def _read_body() -> None:

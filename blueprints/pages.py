@@ -6,13 +6,14 @@ from datetime import UTC, datetime
 from flask import Blueprint, Flask, Response, current_app, g, redirect, render_template, request, url_for
 from flask.sansio.blueprints import BlueprintSetupState
 
-from blueprints.edge import asking, asking_or_new, caller_address, csrf_token, services
+from blueprints.edge import asking, asking_or_new, caller_address, csrf_token, identity, services
 from blueprints.words import ASSISTANTS, ENDINGS, MODULES, RISKS, STARTERS, STYLES, TIMEFRAMES
 from services import sse
 from services.errors import InvalidRequest, RateLimited, TickertapeError
 from services.live_page import live_page
 from services.questions import Question, parse_question, text_of
 from services.render import BlockRenderer
+from services.store.accounts import Identity
 
 blueprint = Blueprint("pages", __name__)
 
@@ -50,7 +51,7 @@ def ask() -> Response | tuple[str, int] | tuple[str, int, dict[str, str]]:
         return _not_asked(user_id, error)
     frames = services().chat.follow(turn) or iter(())
     view = services().conversations.get(user_id, turn.conversation_id, leaf=turn.message_id)
-    return Response(_streamed(current_app._get_current_object(), user_id, view, frames, csrf_token()), mimetype="text/html",
+    return Response(_streamed(current_app._get_current_object(), user_id, view, frames, (csrf_token(), identity())), mimetype="text/html",
                     headers={"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"})
 
 
@@ -101,13 +102,14 @@ def _conversation_of_form(user_id: str) -> Json | None:
         return None
 
 
-def _streamed(app: Flask, user_id: str, view: Json, frames: Iterator[bytes], token: str) -> Iterator[bytes]:
+def _streamed(app: Flask, user_id: str, view: Json, frames: Iterator[bytes],
+              asked_by: tuple[str, Identity | None]) -> Iterator[bytes]:
     """The page around an answer that is being written. Outlives the request: it gets plain values and the app."""
     conversation_id, answer_id = view["id"], view["messages"][-1]["id"]
 
     def around(view: Json) -> list[str]:
         with app.test_request_context():
-            g.csrf_token = token
+            g.csrf_token, g.identity = asked_by
             return _page(user_id, view, cut=CUT).split(CUT)
 
     def ended() -> str:
@@ -139,7 +141,9 @@ def rename(conversation_id: str) -> Response:
 
 @blueprint.post("/c/<conversation_id>/delete")
 def delete(conversation_id: str) -> Response:
-    services().chat.abandon(services().conversations.delete(asking(), conversation_id))
+    user_id = asking()
+    services().chat.abandon(services().conversations.delete(user_id, conversation_id))
+    services().audit.record("conversation_deleted", user_id=user_id, address=request.remote_addr, about=conversation_id)
     return redirect(url_for("pages.home"), 303)
 
 

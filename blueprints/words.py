@@ -24,7 +24,7 @@ STARTERS = [
     {"assistant": "advisor", "symbols": "AAPL", "question": "Should I invest in Apple for the next three years?"},
 ]
 
-STYLES = ["global", "base", "layout", "rail", "composer", "transcript", "prose", "workflow", "evidence", "market", "palette", "print"]
+STYLES = ["global", "base", "layout", "rail", "composer", "transcript", "prose", "workflow", "evidence", "market", "palette", "account", "print"]
 MODULES = ["main", "dom", "client", "run", "backoff", "event-id", "sse-parser", "store", "answer", "text", "workflow", "tabs",
            "views/answer", "views/composer", "views/evidence", "views/palette", "views/rail", "views/refresh", "views/scroll",
            "views/status", "views/transcript", "views/workflow"]

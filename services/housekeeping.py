@@ -1,13 +1,14 @@
-"""What a worker does beside answering: it takes over turns of workers that are gone, and retires old logs."""
+"""What a worker does beside answering: it takes over turns of workers that are gone, and deletes what is past its time."""
 
 import logging
 import time
 from collections.abc import Callable
 
 import gevent
-from sqlalchemy import delete
+from sqlalchemy import update
 
 from services.chat import ChatService
+from services.retention import Retention
 from services.settings import Settings
 from services.store import turns
 from services.store.database import Database, is_outage
@@ -17,7 +18,6 @@ log = logging.getLogger(__name__)
 
 SWEEP_S = 1.0
 RETIRE_S = 300.0
-DAY_S = 86_400.0
 
 
 def forever(work: Callable[[], None], pause: float) -> gevent.Greenlet:
@@ -36,11 +36,13 @@ def forever(work: Callable[[], None], pause: float) -> gevent.Greenlet:
 class Housekeeping:
     """The sweeps of one worker."""
 
-    def __init__(self, settings: Settings, database: Database, worker: Worker, chat: ChatService) -> None:
+    def __init__(self, settings: Settings, database: Database, worker: Worker, chat: ChatService,
+                 retention: Retention) -> None:
         self._settings = settings
         self._database = database
         self._worker = worker
         self._chat = chat
+        self._retention = retention
 
     def start(self) -> list[gevent.Greenlet]:
         """Both sweeps, in greenlets of their own."""
@@ -58,12 +60,10 @@ class Housekeeping:
     def _claim(self, turn: Turn) -> Turn | None:
         return self._database.write(lambda session: turns.claim(session, turn, self._worker.id))
 
-    def retire(self) -> int:
-        """Delete logs past their time, and the rows of workers long gone. Returns how many logs."""
-        before = time.time() - self._settings.log_retention_h * 3600
-        retired = 0
-        while some := self._database.write(lambda session: turns.retire(session, before)):
-            retired += some
-        old = delete(Worker).where(Worker.seen_at < time.time() - DAY_S, Worker.id != self._worker.id)
-        self._database.write(lambda session: session.execute(old))
-        return retired
+    def retire(self) -> None:
+        """Delete what is past its time. A worker that had no turn for a day is not: it says so here."""
+        seen = update(Worker).where(Worker.id == self._worker.id).values(seen_at=time.time())
+        self._database.write(lambda session: session.execute(seen))
+        deleted = {name: count for name, count in self._retention.run().items() if count}
+        if deleted:
+            log.info("deleted what is past its time: %s", ", ".join(f"{count} {name}" for name, count in deleted.items()))
