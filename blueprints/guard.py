@@ -19,7 +19,8 @@ FORMS = ("application/x-www-form-urlencoded", "multipart/form-data", "text/plain
 TOKEN_FIELD = "csrf"
 OPEN_TO_ALL = ("accounts.login", "accounts.sign_in", "accounts.registration", "accounts.register", "accounts.oidc",
                "accounts.oidc_callback", "ops.healthz", "ops.readyz", "ops.metrics", "static")
-PROBES = ("ops.healthz", "ops.readyz", "ops.metrics", "static")
+HEALTH = ("ops.healthz", "ops.readyz")
+PROBES = (*HEALTH, "ops.metrics", "static")
 POLICY = {
     "default-src": "'none'", "script-src": "'self'", "style-src": "'self'", "img-src": "'self'", "font-src": "'self'",
     "connect-src": "'self'", "manifest-src": "'self'", "form-action": "'self'", "base-uri": "'none'", "frame-ancestors": "'none'",
@@ -62,6 +63,8 @@ def _limit_stall() -> None:
 
 def _refuse_other_names() -> None:
     """Without accounts, a name that merely resolves to this machine is not answered (`Settings.hosts`)."""
+    if request.endpoint in HEALTH:  # asked by address, and says nothing about anybody
+        return
     hosts = services().settings.hosts
     name = HOST.sub("", request.host).lower()
     if hosts is not None and name not in hosts:

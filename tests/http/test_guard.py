@@ -146,8 +146,9 @@ def test_loopback_names_are_answered(client: FlaskClient, name: str) -> None:
 
 def test_named_hosts_alone_are_answered(tmp_path: Path) -> None:
     client = make_app(tmp_path, AUTH="password", TRUSTED_HOSTS="ask.example.org").test_client()
-    assert client.get("/healthz", headers={"Host": "ask.example.org"}).status_code == 200
-    assert client.get("/healthz", headers={"Host": "other.example.org"}).status_code == 403
+    assert client.get("/login", headers={"Host": "ask.example.org"}).status_code == 200
+    assert client.get("/login", headers={"Host": "other.example.org"}).status_code == 403
+    assert client.get("/readyz", headers={"Host": "10.0.0.5:8000"}).status_code == 200, "a load balancer asks by address"
 
 
 def test_json_nested_a_thousand_deep_is_refused(client: FlaskClient) -> None:
