@@ -23,7 +23,7 @@ def start() -> Response:
     """A question in, its events out; JSON for a client that accepts nothing else."""
     question = parse_question(json_body(), services().settings)
     key = _idempotency_key()
-    user_id = asking_or_new(question.user_id)
+    user_id = asking_or_new(question.user_id, key)
     turn = services().chat.start(user_id, question, key, address=caller_address())
     g.turn = turn.id
     frames = services().chat.follow(turn)

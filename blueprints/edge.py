@@ -1,5 +1,6 @@
 """What every blueprint needs of the edge: the services, who is asking, and errors as JSON or as a page."""
 
+import hmac
 import json
 import math
 import secrets
@@ -75,17 +76,19 @@ def asking() -> str | None:
     return _known(services().users.find(handle)) if handle else None
 
 
-def asking_or_new(claimed: str | None = None) -> str:
+def asking_or_new(claimed: str | None = None, key: str | None = None) -> str:
     """The id of the user who is asking; a stranger becomes an anonymous user, named by a cookie from now on.
 
-    With accounts `claimed` counts only from a token that may act for others.
+    A stranger who comes again with the same `key` (Idempotency-Key) is the same user: the response with the cookie may
+    be the one that got lost, and the retry must still find its run. With accounts nobody is a stranger, and `claimed`
+    counts only from a token that may act for others.
     """
     who = _accountable()
     if who is not None and not (who.act_for and handle_of(claimed)):
         return _known(who.user_id)
     handle = handle_of(claimed)
     if handle is None:
-        session["user"] = new_id()
+        session["user"] = g.newcomer = _name_by(key) if key else new_id()
         session.permanent = True
         handle = handle_of()
     return _known(services().users.ensure(handle))
@@ -136,6 +139,10 @@ def _signer(nonce: str) -> Signer:
     return Signer(current_app.secret_key, salt="form:" + nonce)
 
 
+def _name_by(key: str) -> str:
+    return hmac.digest(current_app.secret_key.encode(), b"idempotency-key:" + key.encode(), "sha256").hex()[:32]
+
+
 def json_body() -> object:
     """The decoded JSON of the request. Raises the error that fits what is wrong with it."""
     if request.mimetype != "application/json":
@@ -164,6 +171,8 @@ def register_errors(app: Flask) -> None:
 
 
 def _expected(error: TickertapeError) -> Response:
+    if "newcomer" in g:
+        session.pop("user", None)  # who is refused stays a stranger: a guessed key makes nobody somebody else
     if isinstance(error, Unauthenticated) and request.method == "GET" and not wants_json():
         return redirect(url_for("accounts.login", next=request.full_path.rstrip("?")))
     response = _shown(error.payload(), error.message, error.status)

@@ -1,6 +1,5 @@
 """For whoever runs it: alive, ready."""
 
-import time
 
 from flask import Blueprint, Response, jsonify
 

@@ -7,11 +7,12 @@ from flask import Blueprint, Flask, Response, current_app, g, redirect, render_t
 from flask.sansio.blueprints import BlueprintSetupState
 
 from blueprints.edge import asking, asking_or_new, caller_address, csrf_token, identity, services
-from blueprints.words import ASSISTANTS, ENDINGS, MODULES, RISKS, STARTERS, STYLES, TIMEFRAMES
+from blueprints.panel import duration, panel
+from blueprints.words import ASSISTANTS, ENDINGS, GROUP, MODULES, RISKS, STARTERS, STYLES, TIMEFRAMES
 from services import sse
 from services.errors import InvalidRequest, RateLimited, TickertapeError
 from services.live_page import live_page
-from services.questions import Question, parse_question, text_of
+from services.questions import parse_question, text_of
 from services.render import BlockRenderer
 from services.store.accounts import Identity
 
@@ -156,7 +157,7 @@ def _page(user_id: str | None, view: Json | None = None, *, cut: str = "", notic
     return render_template(
         "page.html", conversation=view, current_id=view["id"] if view else None, messages=messages, notice=notice,
         draft=draft, leaf_id=messages[-1]["id"] if messages else None, chosen=_chosen(messages), cut=cut,
-        days=_by_day(services().conversations.recent(user_id, limit=RAIL_ENTRIES)), workflows=_workflows(), **_providers(),
+        heartbeat_ms=round(services().settings.stream_heartbeat_s * 1000), days=_by_day(services().conversations.recent(user_id, limit=RAIL_ENTRIES)), workflows=_workflows(), **_providers(),
     )
 
 
@@ -192,8 +193,8 @@ def _by_day(found: list[Json]) -> list[tuple[str, list[Json]]]:
 
 
 def _workflows() -> list[Json]:
-    """The workflows a question can ask for; none until there is an engine."""
-    return []
+    """The workflows a question can ask for."""
+    return services().workflows.catalogue()
 
 
 def _providers() -> dict[str, object]:
@@ -224,9 +225,17 @@ def asked_with(message: Json) -> list[str]:
     return [label for label in labels if label]
 
 
-def seconds(milliseconds: float) -> str:
-    """A time as a person reads it: 12 ms, 0.4 s."""
-    return f"{milliseconds / 1000:.1f} s" if milliseconds >= 100 else f"{round(milliseconds)} ms"
+def cited(evidence: Json | None) -> list[Json]:
+    """The items of evidence that bear out a figure of the answer, in the order of the figures."""
+    items = {item["id"]: item for item in (evidence or {}).get("items", [])}
+    ids = dict.fromkeys(mark["evidenceId"] for mark in (evidence or {}).get("marks", []))
+    return [items[id] for id in ids if id in items]
+
+
+def source_words(item: Json) -> str:
+    """Whose figure it is, where it is from, of when, and how it was computed."""
+    parts = [item.get("symbol"), item.get("source"), item.get("asOf") and f"as of {item['asOf']}", item.get("formula")]
+    return "; ".join(str(part) for part in parts if part)
 
 
 def version_url(conversation_id: str, message_id: str) -> str:
@@ -237,8 +246,8 @@ def version_url(conversation_id: str, message_id: str) -> str:
 def _words(state: BlueprintSetupState) -> None:
     """What every template and macro may use; macros do not see a context."""
     state.app.jinja_env.globals.update(
-        ASSISTANTS=ASSISTANTS, TIMEFRAMES=TIMEFRAMES, RISKS=RISKS, STARTERS=STARTERS, ENDINGS=ENDINGS, STYLES=STYLES,
-        MODULES=MODULES, asked_with=asked_with, seconds=seconds, version_url=version_url,
+        ASSISTANTS=ASSISTANTS, TIMEFRAMES=TIMEFRAMES, RISKS=RISKS, STARTERS=STARTERS, ENDINGS=ENDINGS, GROUP=GROUP,
+        STYLES=STYLES, MODULES=MODULES, asked_with=asked_with, cited=cited, source_words=source_words, panel=panel, seconds=duration, version_url=version_url,
     )
 
 

@@ -14,7 +14,7 @@ from services.answer import Answer
 from services.answering import Answering, Ended, Work
 from services.cancellation import Cancellation, Cancelled
 from services.errors import Gone, InvalidRequest, RateLimited, TickertapeError, Unavailable
-from services.events import ChatCompleted, ChatFailed, ChatStarted, Event, ProviderSwitched
+from services.events import ChatFailed, ChatStarted, Event, ProviderSwitched
 from services.limits import Limits
 from services.questions import Question
 from services.render import BlockRenderer
@@ -79,7 +79,7 @@ class ChatService:
     def follow(self, turn: Turn, after: EventId = BEGINNING) -> Iterator[bytes] | None:
         """The events after an id, live to the end; None when that id is the last there will be.
 
-        Raises Gone when the log is retired, InvalidRequest for an id of an attempt that has not begun.
+        Raises Gone when the log is retired, InvalidRequest for an id that cannot have been sent yet.
         """
         if turn.retired_at is not None:
             raise Gone("this stream's log is retired; its answer is in the conversation",
@@ -89,6 +89,8 @@ class ChatService:
         running = turn.status == "running"
         if not running and after >= self._streams.end(turn.id):
             return None
+        if running and self._streams.is_ahead(turn.id, after):
+            raise InvalidRequest("is of an event that has not happened", field="Last-Event-ID")
         return self._streams.follow(turn.id, max(after, BEGINNING), running)
 
     def stop(self, turn: Turn) -> None:
@@ -171,7 +173,7 @@ class ChatService:
             budget.stop()
             budget.close()
             self._running.pop(turn.id, None)
-            if not turn_log.mirror:
+            if not turn_log.mirror or turn_log.readers == 0:
                 self._streams.release(turn_log)
 
     def _guarded(self, turn: Turn, answer: Answer, work: Work) -> Ended | None:

@@ -12,6 +12,7 @@ from services.replay import replay
 from services.sse import events_of, parse, split
 from services.store.database import Database
 from services.store.models import Conversation, Message, Segment, Turn, is_id
+from services.workflows.runs import RunState
 
 PAGE = 50
 

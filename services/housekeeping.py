@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 import gevent
-from sqlalchemy import update
+from sqlalchemy.orm import Session
 
 from services.chat import ChatService
 from services.retention import Retention
@@ -61,9 +61,12 @@ class Housekeeping:
         return self._database.write(lambda session: turns.claim(session, turn, self._worker.id))
 
     def retire(self) -> None:
-        """Delete what is past its time. A worker that had no turn for a day is not: it says so here."""
-        seen = update(Worker).where(Worker.id == self._worker.id).values(seen_at=time.time())
-        self._database.write(lambda session: session.execute(seen))
+        """Delete what is past its time."""
+        self._database.write(self._be_seen)
         deleted = {name: count for name, count in self._retention.run().items() if count}
         if deleted:
             log.info("deleted what is past its time: %s", ", ".join(f"{count} {name}" for name, count in deleted.items()))
+
+    def _be_seen(self, session: Session) -> None:
+        """An idle worker writes no heartbeat; here it says that it is not long gone."""
+        session.merge(Worker(id=self._worker.id, host=self._worker.host, pid=self._worker.pid, seen_at=time.time()))

@@ -5,7 +5,7 @@ import time
 from urllib3.exceptions import HTTPError
 from urllib3.response import HTTPResponse
 
-from services.llm.chunked import ChunkedDecoder, ChunkedError
+from services.llm.chunked import ChunkedDecoder
 
 READ_SIZE = 65536
 FLOOD = 16384  # bytes in one read that say there is more: the fastest model writes half of that in 40 ms

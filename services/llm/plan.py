@@ -2,83 +2,17 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
-from services.errors import InvalidRequest
 from services.llm import fitting
-from services.llm.breaker import Breaker
+from services.llm.breaker import OPEN, Breaker
 from services.llm.deltas import LLMRequest
 from services.llm.failures import CREDENTIAL_ONLY, Again, Failure, Next, Trip
+from services.llm.routes import Board, Candidate, Route
 
 SHORT_WAIT = 2.0  # seconds of Retry-After that are worth waiting for when nobody else is there
 _JITTER = (0.2, 0.6)
 _FAST = 0.05
-_REPLY = 1024  # tokens kept free for the answer when a conversation is trimmed
-
-
-class Board:
-    """All circuits: one a provider, one for each of its credentials, one for each of its models."""
-
-    def __init__(self) -> None:
-        self._breakers: dict[tuple[str, str, object], Breaker] = {}
-        self._turns: dict[str, int] = {}
-
-    def provider(self, name: str) -> Breaker:
-        return self._get(name, "provider", None)
-
-    def credential(self, name: str, index: int) -> Breaker:
-        return self._get(name, "credential", index)
-
-    def model(self, name: str, model: str) -> Breaker:
-        return self._get(name, "model", model)
-
-    def rotation(self, name: str, keys: int) -> list[int]:
-        """The indices of a provider's keys, beginning with the next whose turn it is."""
-        first = self._turns[name] = (self._turns.get(name, -1) + 1) % max(keys, 1)
-        return [(first + step) % keys for step in range(keys)]
-
-    def _get(self, name: str, scope: str, which: object) -> Breaker:
-        return self._breakers.setdefault((name, scope, which), Breaker())
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """One provider as a place in the order, with the model this turn asks it for."""
-
-    name: str
-    model: str
-    keys: int = 1
-    window: int | None = None
-
-
-@dataclass(slots=True)
-class Candidate:
-    """A route with the credential it uses, and the leases of the circuits it passed."""
-
-    route: Route
-    key: int
-    leases: dict[str, tuple[Breaker, int]] = field(default_factory=dict)
-
-    def committed(self) -> None:
-        for breaker, lease in self.leases.values():
-            breaker.committed(lease)
-
-    def succeeded(self) -> None:
-        for breaker, lease in self.leases.values():
-            breaker.succeeded(lease)
-
-    def failed(self, now: float, failure: Failure) -> None:
-        """Only the circuit that the failure is about takes it; the others just end their lease."""
-        scope = "credential" if failure.kind in CREDENTIAL_ONLY else "model" if failure.policy.trip is Trip.MODEL else "provider"
-        for name, (breaker, lease) in self.leases.items():
-            if name == scope:
-                breaker.failed(now, lease, failure)
-            else:
-                breaker.release(lease)
-
-    def released(self) -> None:
-        for breaker, lease in self.leases.values():
-            breaker.release(lease)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +28,14 @@ class Plan:
     """One turn's way through the providers."""
 
     def __init__(
-        self, board: Board, routes: Sequence[Route], request: LLMRequest, *, offline: bool, switch_on_filter: bool, jitter: Callable[[float, float], float]
+        self,
+        board: Board,
+        routes: Sequence[Route],
+        request: LLMRequest,
+        *,
+        offline: bool,
+        switch_on_filter: bool,
+        jitter: Callable[[float, float], float],
     ) -> None:
         self._board = board
         self._routes = list(routes)
@@ -111,6 +52,15 @@ class Plan:
 
     def first(self, now: float) -> Step | None:
         return self._onward(now)
+
+    def why(self, now: float) -> Failure:
+        """Why nobody can be asked, in case nobody can."""
+        for route in self._routes:
+            for key in self._rotations[route.name]:
+                for breaker in self._breakers(route, key).values():
+                    if breaker.state(now) == OPEN:
+                        return Failure(breaker.reason)
+        return Failure("not_configured")
 
     def after(self, failure: Failure, step: Step, now: float, committed: bool, refuse: Callable[[str], bool]) -> Step | None:
         """What follows `failure`; None when the turn is over. `refuse` tells the provider to leave a parameter out."""
@@ -195,7 +145,7 @@ class Plan:
             return larger
         messages = step.messages or self._request.messages
         tokens = failure.limit or route.window or fitting.count(messages) // 2
-        shorter = fitting.fit(messages, tokens - min(self._request.max_tokens or _REPLY, tokens // 2))
+        shorter = fitting.fit(messages, fitting.room(tokens, self._request.max_tokens))
         if self._trimmed or len(shorter) == len(messages):
             return None
         self._trimmed = True
@@ -218,22 +168,3 @@ class Plan:
 
     def _take(self, route: Route, key: int, breakers: dict[str, Breaker], now: float) -> Candidate:
         return Candidate(route, key, {scope: (breaker, breaker.take(now)) for scope, breaker in breakers.items()})
-
-
-def order(routes: Sequence[Route], offered: dict[str, Sequence[str]], request: LLMRequest, embedded: str | None) -> list[Route]:
-    """The routes with a person's choice first. InvalidRequest where the choice does not exist."""
-    provider, model = request.provider, request.model
-    if provider is None and model is not None:
-        provider = next((name for name, models in offered.items() if model in models), None)
-        if provider is None:
-            raise InvalidRequest("This model is not offered.", field="model")
-    if provider is None:
-        return list(routes)
-    if provider == embedded:
-        return []
-    chosen = next((route for route in routes if route.name == provider), None)
-    if chosen is None:
-        raise InvalidRequest("This provider is not available.", field="provider")
-    if model is not None and model not in offered[provider]:
-        raise InvalidRequest("This provider does not offer that model.", field="model")
-    return [replace(chosen, model=model or chosen.model), *(route for route in routes if route is not chosen)]

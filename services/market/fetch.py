@@ -10,6 +10,7 @@ from typing import TypeVar
 import gevent
 import orjson
 import requests
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from services.market.failures import Blocked, Malformed, NoData, SourceLimited, TimedOut, Unreachable
 
@@ -65,13 +66,11 @@ def get(
         if fired is not timeout:
             raise
         raise TimedOut(f"It did not answer within {limit:g} s.") from None
-    except requests.Timeout:
+    except (requests.Timeout, ReadTimeoutError):
         raise TimedOut(f"It did not answer within {limit:g} s.") from None
-    except (requests.RequestException, OSError) as error:
-        if time.monotonic() >= deadline:
-            raise TimedOut(f"It did not answer within {limit:g} s.") from None
-        if isinstance(error, requests.exceptions.ChunkedEncodingError | requests.exceptions.ContentDecodingError):
-            raise Malformed("Its answer was cut short.") from None
+    except HTTPError:  # what a read of the raw body raises: cut, or not encoded as it says
+        raise Malformed("Its answer was cut short.") from None
+    except (requests.RequestException, OSError):
         raise Unreachable("It could not be reached.") from None
 
 

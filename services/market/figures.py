@@ -31,6 +31,8 @@ HEDGE = re.compile(
     r"(?:about|around|roughly|approximately|approx\.?|nearly|almost|some|close to|just (?:over|under|above|below)|more than|"
     r"less than|over|under|above|below|at least|at most|up to|circa|ca\.|c\.|~|≈)\s?$", re.IGNORECASE)
 
+MINUS_WORD = re.compile(r"\b(?:minus|negative)\s$", re.IGNORECASE)
+
 # Stretches in which no number is a figure.
 ASIDE = re.compile(
     r"```.*?(?:```|\Z)|`[^`\n]*`|\]\([^)\s]*\)|https?://\S+|\[\^?\d+\]"
@@ -39,7 +41,7 @@ ASIDE = re.compile(
     r"|\b\d{1,2}\.?\s+(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*\b(?:\s+\d{4})?"
     r"|\b(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*\.?\s+\d{1,2}\b(?:,?\s+\d{4})?"
     r"|\b(?:S\s?&\s?P|Nasdaq|FTSE|CAC|DAX|Nikkei|Russell|Dow|Stoxx(?: Europe)?|Euro Stoxx|IBEX|OMX[A-Z]*|CSI|Nifty|ASX|MSCI|Wilshire|Fortune|Topix)"
-    r"[ -]?\d{2,4}\b|\b401\(k\)|\b3M\b|\b\d+ (?:in|out of) \d+\b|\b24/7\b|\b\d{4}s\b", re.IGNORECASE | re.DOTALL)
+    r"[ -]?\d{2,4}\b|\b401\(k\)|\b3M\b|(?<![$€£¥\d.,])\b\d{1,2} (?:days? |times? |chances? )?(?:in|out of) \d{1,3}\b(?! (?:days|weeks|months|years))|\b24/7\b|\b\d{4}s\b", re.IGNORECASE | re.DOTALL)
 LIST_MARK = re.compile(r"^[ \t>]*(?:#{1,6}[ \t]+)?(?:[-*+][ \t]+)?(?:\*\*)?\d{1,3}[.)](?=\s)", re.MULTILINE)
 
 COUNTED = re.compile(
@@ -176,7 +178,7 @@ def _figure(match: re.Match[str], text: str) -> Figure:
     if re.fullmatch(r"\d+,\d{1,2}", digits):
         digits = digits.replace(",", ".")
     digits = digits.replace(",", "")
-    sign = match["inner"] or match["sign"] or ""
+    sign = match["inner"] or match["sign"] or ("-" if MINUS_WORD.search(text[max(0, match.start() - 10) : match.start("digits")]) else "")
     start = match.start("sign") if match["sign"] else match.start("currency") if match["currency"] else match.start("digits")
     start = match.start("inner") if match["inner"] and not match["currency"] else start
     scale = SCALES[match["scale"].strip().lower()] if match["scale"] else 1.0
@@ -212,7 +214,7 @@ def _ranges(found: list[Figure], text: str) -> list[Figure]:
 def _in_a_word(match: re.Match[str], text: str) -> bool:
     """Whether letters go on where the digits end, as in 7203.T, 1st or 10K filings written together."""
     behind = text[match.end() : match.end() + 2]
-    return match.end() == match.end("digits") and re.match(r"[\w]|\.[A-Za-z]", behind) is not None
+    return match.end() == match.end("digits") and re.match(r"\w|\.[A-Za-z]|-[A-Za-z]", behind) is not None
 
 
 def _left_alone(f: Figure, text: str) -> bool:

@@ -30,7 +30,7 @@ KEYWORDS: tuple[tuple[str, tuple[str, ...]], ...] = (  # words, and the measures
     (r"total return", ("total_return",)), (r"revenue|sales", ("revenue",)), (r"net income", ("net_income",)),
 )
 KEYWORD = re.compile("|".join(rf"(?P<k{n}>\b(?:{words})\b)" for n, (words, _) in enumerate(KEYWORDS)), re.IGNORECASE)
-SAYS = re.compile(r"[^.;:,\d%|()]{0,28}$")  # what may stand between a measure's name and its figure
+SAYS = re.compile(r"(?!\s+(?:and|or)\s+$)[^.;:,\d%|()]{0,28}$")  # what may stand between a measure's name and its figure
 QUALIFIED = re.compile(r"^\s?(?:(?:annualised|annualized|annual|daily|one-day|maximum|max|historical|a|year|of)\s){0,3}$", re.IGNORECASE)
 UP = r"rose|rises|gained|gains?|returned|climbed|up|added|grew|advanced|rallied|increased|rise of|increase of"
 DOWN = r"fell|falls?|lost|loses?|dropped|down|declined?|shed|slid|slipped|sank|decreased|loss of|drop of|fallen"
@@ -38,7 +38,8 @@ DIRECTION = re.compile(rf"\b(?:(?P<up>{UP})|(?P<down>{DOWN}))\b[^.;,\d%]{{0,24}}
 COMPARES = re.compile(
     r"\b(?:more|higher|lower|less|greater|smaller|larger|bigger|fewer|gap|differences?|differs?|spread|above|below|apart|ahead|behind|"
     r"exceed\w*|outperform\w*|underperform\w*|than|between|premium|discount|wider|narrower|from|over|under|beat\w*|trail\w*|lag\w*)\b", re.IGNORECASE)
-DIVIDES = re.compile(r"\b(?:times|fold|twice|ratio|as (?:much|high|volatile|large|risky|many)|x|×|per|multiple|half)\b|\d[x×]", re.IGNORECASE)
+DIVIDES = re.compile(r"\b(?:times|fold|twice|(?<!sharpe )(?<!sortino )ratio|as (?:much|high|volatile|large|risky|many)|x|×|per|multiple|half)\b|\d[x×]", re.IGNORECASE)
+ONE_PERCENT = re.compile(r"\b(?:1|one)\s?(?:%|per ?cent)", re.IGNORECASE)
 PRONOUN = re.compile(r"\b(?:it|its|they|their|them|the (?:stock|share|shares|company|former|latter|other|first|second|two)|both|which|whose)\b", re.IGNORECASE)
 SENTENCE = re.compile(r"(?<=[.!?])[\"')*_]*\s+(?=[A-Z*_\"'(\[|#−\-0-9$€£])|\n+")
 POSSESSIVE = r"(?:'s|’s)(?:\s+[\w-]+){0,5}?\s+(?:(?:of|at|is|was|stood at|near|about|to)\s+)?$"
@@ -48,7 +49,7 @@ PRICES = ("close", "sma50", "sma200", "ema20", "high_52w", "low_52w", "bollinger
 
 @dataclass(frozen=True)
 class Claim:
-    """A value the evidence allows, from one item or from two. `kind` is value, difference or ratio."""
+    """A value the evidence allows, from one item or from two. `kind` is value, difference, ratio, product or sensitivity."""
 
     value: float
     unit: str
@@ -75,7 +76,19 @@ class Context:
     named: frozenset[str]
     measures: tuple[str, ...]
     direction: str
-    vague: bool
+
+    @cached_property
+    def vague(self) -> bool:
+        """Whether it speaks of "it" or "the stock", so that a symbol named before may be meant."""
+        return not self.symbols or PRONOUN.search(self.words) is not None
+
+    @cached_property
+    def compares(self) -> bool:
+        return COMPARES.search(self.words) is not None
+
+    @cached_property
+    def divides(self) -> bool:
+        return DIVIDES.search(self.words) is not None
 
 
 def check(answer: str, pack: EvidencePack, question: str = "") -> list[Mark]:
@@ -84,7 +97,7 @@ def check(answer: str, pack: EvidencePack, question: str = "") -> list[Mark]:
     ledger = Ledger(pack)
     reader = Reader(answer, pack)
     return [
-        _judge(figure, reader.around(figure), ledger)
+        _judge(figure, reader, ledger)
         for figure in figures(answer) if _key(figure) not in given
     ]
 
@@ -94,9 +107,13 @@ def unmatched(marks: Iterable[Mark]) -> list[Mark]:
     return [mark for mark in marks if mark.evidence_id is None]
 
 
-def _judge(figure: Figure, context: Context, ledger: Ledger) -> Mark:
-    equal = [claim for claim in ledger.equal_to(figure) if _fits(figure, claim, context)]
+def _judge(figure: Figure, reader: Reader, ledger: Ledger) -> Mark:
     why = "No figure of the evidence has this value."
+    equal = ledger.equal_to(figure)
+    if not equal:
+        return Mark(figure.start, figure.end, figure.text, None, why)
+    context = reader.around(figure)
+    equal = [claim for claim in equal if _fits(figure, claim, context)]
     for refuse in (_other_measure, _other_symbol, _other_direction):
         kept = [claim for claim in equal if not refuse(figure, claim, context)]
         if equal and not kept:
@@ -114,12 +131,14 @@ def _of(claim: Claim) -> str:
 
 def _fits(figure: Figure, claim: Claim, context: Context) -> bool:
     """Whether the words ask for this kind of claim: a difference wants a comparison, a ratio a multiple."""
+    if claim.kind == "sensitivity":
+        return ONE_PERCENT.search(context.words) is not None
     if claim.kind == "difference":
-        return COMPARES.search(context.words) is not None
+        return context.compares
     if claim.kind == "ratio":
-        return figure.unit == "times" or DIVIDES.search(context.words) is not None or (
-            figure.unit == "percent" and COMPARES.search(context.words) is not None)
-    return True
+        return figure.unit == "times" or context.divides or (figure.unit == "percent" and context.compares)
+    # 0.36 may be a volatility of 36 %, but only where the text says that it is one.
+    return figure.unit != "plain" or claim.unit != "fraction" or bool(context.measures)
 
 
 def _other_measure(figure: Figure, claim: Claim, context: Context) -> bool:
@@ -134,7 +153,7 @@ def _other_symbol(figure: Figure, claim: Claim, context: Context) -> bool:
         return False
     if context.named:
         return not claim.symbols & context.named
-    return bool(context.symbols) and not context.vague and not claim.symbols & context.symbols
+    return not context.vague and not claim.symbols & context.symbols
 
 
 def _other_direction(figure: Figure, claim: Claim, context: Context) -> bool:
@@ -152,7 +171,7 @@ class Ledger:
 
     @cached_property
     def _derived(self) -> _Sorted:
-        return _Sorted([*_across(self._items), *_within_symbol(self._items), *_of_capital(self._items)])
+        return _Sorted([*_across(self._items), *_within_symbol(self._items), *_of_one(self._items)])
 
     def equal_to(self, figure: Figure) -> list[Claim]:
         """Claims of the figure's value: from items, and only where no item has it from two of them."""
@@ -198,8 +217,10 @@ def _comparable(figure: Figure, claim: Claim, unit: str) -> bool:
 
 
 def _sign_agrees(figure: Figure, claim: Claim) -> bool:
-    if claim.kind == "difference" or not figure.sign or claim.value == 0:
+    if claim.kind == "difference" or claim.value == 0:
         return True
+    if not figure.sign:  # a loss of 5 % has its sign in a word; a Sharpe ratio of 0.8 has it nowhere
+        return claim.value > 0 or claim.unit not in ("ratio", "points", "index")
     return (figure.sign == "-") == (claim.value < 0)
 
 
@@ -242,8 +263,11 @@ def _within_symbol(items: Sequence[Item]) -> Iterator[Claim]:
                     yield Claim(a.value - b.value, "price", a, "difference", b)
 
 
-def _of_capital(items: Sequence[Item]) -> Iterator[Claim]:
-    """A fraction of the capital, and what the capital became."""
+def _of_one(items: Sequence[Item]) -> Iterator[Claim]:
+    """What a beta makes of one per cent, a fraction of the capital, and what the capital became."""
+    for item in items:
+        if item.measure == "beta":  # "moves 1.3 % for every 1 % of the market"
+            yield Claim(item.value / 100, "fraction", item, "sensitivity")
     capital = next((item for item in items if item.id == "plan:capital"), None)
     if capital is None:
         return
@@ -276,7 +300,7 @@ class Reader:
         words = f"{cell.heading} {self._text[cell.start : cell.end]}"
         symbols = frozenset(self._names[m[0].casefold()] for m in self._name.finditer(words))
         measures = tuple(measure for m in KEYWORD.finditer(cell.heading) for measure in _measures(m))
-        return Context(words, symbols, frozenset(), measures, "", not symbols)
+        return Context(words, symbols, frozenset(), measures, "")
 
     def _of_sentence(self, figure: Figure) -> Context:
         place = bisect_right(self._breaks, figure.start) - 1
@@ -289,7 +313,7 @@ class Reader:
         direction = DIRECTION.search(before[-48:])
         return Context(
             words, symbols, self._named(before, after), _tight(before[-72:], after[:48]),
-            "" if direction is None else "up" if direction["up"] else "down", PRONOUN.search(words) is not None,
+            "" if direction is None else "up" if direction["up"] else "down",
         )
 
     def _named(self, before: str, after: str) -> frozenset[str]:

@@ -60,6 +60,7 @@ class Catalogue:
 
     def longest_from(self, word: str) -> int:
         """How many words the longest name that begins with this word has; 0 for none. Allows a possessive word."""
+        word = word.partition(" ")[0]  # "L'Oréal" is one token and two words
         return max(self._longest.get(word, 0), self._longest.get(word.removesuffix("s"), 0))
 
     def _name(self, name: str, instrument: Instrument) -> None:

@@ -115,6 +115,7 @@ class State:
     last: str = "not asked yet"
     answered_at: float | None = None
     took_ms: int | None = None
+    newest: date | None = None
 
 
 @dataclass
@@ -124,6 +125,7 @@ class Kept:
     bars: Bars
     source: str
     begins: date
+    asked: date  # the last day asked for, and below the last of them that was over then
     settled: date
     fetched: float
     notes: tuple[str, ...] = field(default=())
@@ -181,7 +183,7 @@ class Sources:
                 bars, notes = self._ask(source, instrument, begins, end)
             else:
                 bars, begins = joined, kept.begins
-        entry = Kept(bars, source.name, begins, min(end, self.today() - timedelta(days=1)), self._clock(), tuple(notes))
+        entry = Kept(bars, source.name, begins, end, min(end, self.today() - timedelta(days=1)), self._clock(), tuple(notes))
         self._keep(instrument, entry)
         return Found(bars, source.note, (*passed, *notes))
 
@@ -214,13 +216,24 @@ class Sources:
             age = f"The prices are from the cache and were fetched on {datetime.fromtimestamp(kept.fetched, UTC):%Y-%m-%d}."
             return Found(kept.bars, BY_NAME[kept.source].note, (*passed, *kept.notes, age))
         if shipped is None:
-            raise NoData(" ".join(passed) or "The embedded set has no prices for it, and no other source is configured.")
+            raise NoData(" ".join(passed) or "The embedded set has no prices for it (it has large US shares and two US indices), and no other source is configured.")
         return Found(shipped, embedded.NOTE, tuple(passed))
 
     def _enough(self, kept: Kept, start: date, end: date) -> bool:
         if kept.begins > start:
             return False
-        return end <= kept.settled or self._clock() - kept.fetched < self._settings.quote_ttl
+        return end <= kept.settled or end <= kept.asked and self._clock() - kept.fetched < self._settings.quote_ttl
+
+    def probe(self, instrument: Instrument) -> None:
+        """Ask each configured source for a fortnight of one instrument, past the cache, so that its state is of now."""
+        today = self.today()
+        for name in self._settings.order:
+            if name != "embedded" and self._settings.configured(name):
+                try:
+                    bars, _ = self._ask(BY_NAME[name], instrument, today - OVERLAP, today)
+                    self.states[name].newest = bars.last
+                except SourceFailure:
+                    continue  # the state holds the reason
 
     def report(self) -> list[dict[str, object]]:
         """Each source of prices with what it last said."""
@@ -230,7 +243,7 @@ class Sources:
             rows.append({
                 "name": name, "title": source.title, "configured": self._settings.configured(name),
                 "last": "ready" if shipped else state.last, "answeredAt": state.answered_at, "tookMs": state.took_ms,
-                "dataEnd": str(embedded.prices("^GSPC").last) if shipped else None,
+                "dataEnd": str(embedded.ENDS if shipped else state.newest) if shipped or state.newest else None,
             })
         return rows
 
@@ -245,7 +258,7 @@ class Sources:
 
 def _packed(entry: Kept) -> bytes:
     return entry.bars.to_bytes({
-        "source": entry.source, "begins": entry.begins.isoformat(), "settled": entry.settled.isoformat(),
+        "source": entry.source, "begins": entry.begins.isoformat(), "asked": entry.asked.isoformat(), "settled": entry.settled.isoformat(),
         "fetched": entry.fetched, "notes": list(entry.notes),
     })
 
@@ -255,7 +268,7 @@ def _unpacked(stored: bytes) -> Kept | None:
     try:
         bars, meta = Bars.from_bytes(stored)
         return Kept(bars, BY_NAME[meta["source"]].name, date.fromisoformat(meta["begins"]),
-                    date.fromisoformat(meta["settled"]), float(meta["fetched"]), tuple(meta["notes"]))
+                    date.fromisoformat(meta["asked"]), date.fromisoformat(meta["settled"]), float(meta["fetched"]), tuple(meta["notes"]))
     except (ValueError, KeyError, OSError, TypeError, zipfile.BadZipFile):
         return None
 

@@ -243,4 +243,4 @@ def _shouted(text: str) -> bool:
 
 def well_formed(symbol: str) -> bool:
     """Whether a symbol can be one at all: no slash, no dots in a row, nothing a path or an address would read."""
-    return len(symbol) <= 16 and SYMBOL.fullmatch(symbol.strip().upper()) is not None
+    return len(symbol) <= 16 and SYMBOL.fullmatch(symbol.upper()) is not None

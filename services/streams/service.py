@@ -70,6 +70,12 @@ class Streams:
         turn = self._logs.get(turn_id)
         return turn.end if turn is not None and not turn.mirror else self._segments.end(turn_id)[0]
 
+    def is_ahead(self, turn_id: str, cursor: EventId) -> bool:
+        """Whether an id is past everything there is. Only the worker that writes the log can tell: what a client has
+        read there may not be stored yet."""
+        turn = self._logs.get(turn_id)
+        return turn is not None and not turn.mirror and cursor > turn.end
+
     def drain(self) -> None:
         """End all readers; each is told when to come back."""
         self.draining = True
@@ -113,8 +119,9 @@ class Streams:
         while not self.draining:
             frames = turn.after(cursor)
             if frames is None:
+                tail = EventId(turn.attempt, turn.first_seq - 1)  # as it is before the wait: it may move on meanwhile
                 frames = self._segments.after(turn.turn_id, cursor)
-                cursor = _last_id(frames) if frames else EventId(turn.attempt, max(turn.first_seq - 1, 0))
+                cursor = _last_id(frames) if frames else tail
             elif frames:
                 cursor = turn.end
             if frames:

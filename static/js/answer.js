@@ -4,7 +4,7 @@
 // block. Appending is O(1) whatever the length (strings grow as ropes), so a token costs the same first and last.
 
 import { unitIndex } from "./text.js";
-import { applyUpdate, newWorkflow } from "./workflow.js";
+import { applyUpdate, ended, newWorkflow, workflowFromState } from "./workflow.js";
 
 export class Answer {
   content = "";
@@ -19,6 +19,7 @@ export class Answer {
   constructor(fields = {}) {
     const plain = { id: null, parentId: null, role: "assistant", status: "streaming", streamId: null, lastEventId: "" };
     Object.assign(this, plain, { provider: null, model: null, metrics: null, evidence: null, siblings: [] }, fields);
+    if (this.workflow?.nodes) this.workflow = workflowFromState(this.workflow);
     if (this.tail === "" && this.blocks.length === 0) this.tail = this.content;
   }
 
@@ -89,12 +90,14 @@ const ACTIONS = {
   chat_completed(answer, event) {
     const { provider, model, metrics, usage, tokensUsed, evidence, finishReason, html } = event;
     answer.status = finishReason === "stopped" ? "stopped" : "complete";
+    if (answer.workflow) answer.workflow = ended(answer.workflow, "stopped");
     Object.assign(answer, { finishReason, usage, tokensUsed, evidence, html: html ?? null, metrics: metrics ?? null });
     answer.provider = provider ?? answer.provider;
     answer.model = model ?? answer.model;
   },
   error(answer, event) {
     answer.status = "error";
+    if (answer.workflow) answer.workflow = ended(answer.workflow, "failed");
     answer.error = { code: event.code, message: event.message, retryable: event.retryable, partial: event.partial };
   },
 };

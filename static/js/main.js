@@ -8,14 +8,18 @@ import { Composer } from "./views/composer.js";
 import { EvidenceCard } from "./views/evidence.js";
 import { Palette } from "./views/palette.js";
 import { Rail, toggleTheme } from "./views/rail.js";
-import { readMessages, refresh } from "./views/refresh.js";
+import { readMessages, refresh, stored } from "./views/refresh.js";
 import { Follow } from "./views/scroll.js";
 import { StatusLine } from "./views/status.js";
 import { Transcript } from "./views/transcript.js";
 import { assistantName } from "./views/workflow.js";
 
 class Page {
-  #client = new ChatClient({ endpoint: document.body.dataset.endpoint, streams: document.body.dataset.streams });
+  #client = new ChatClient({
+    endpoint: document.body.dataset.endpoint,
+    streams: document.body.dataset.streams,
+    heartbeatMs: Number(document.body.dataset.heartbeatMs),
+  });
   #store = null;
   #transcript = null;
   #follow = new Follow(document.querySelector(".latest"));
@@ -119,7 +123,9 @@ class Page {
     const values = new FormData(form, event.submitter);
     if (form.matches("[data-starter]")) {
       const symbols = values.get("symbols").split(/[\s,]+/).filter(Boolean);
-      this.#ask(values.get("message"), { assistantType: values.get("assistantType"), context: symbols.length ? { symbols } : {} });
+      this.#composer.assistant = values.get("assistantType");
+      this.#composer.symbols = symbols;
+      this.#ask(values.get("message"), this.#composer.fields);
     } else if (form.matches("[data-again]")) {
       if (!this.#store.isStreaming && !this.#waiting) this.#store.regenerate(values.get("again"));
     } else if (form.matches("[data-edit]")) {
@@ -172,7 +178,7 @@ class Page {
     return [
       { label: "New question", kind: "command", run: go(document.querySelector("#rail .new").href) },
       ...links.map((link) => ({ label: link.textContent, kind: "conversation", run: go(link.href) })),
-      ...assistants.map(({ value, textContent }) => ({ label: `Ask the ${textContent}`, kind: "assistant", run: () => this.#choose(value) })),
+      ...assistants.map(({ value, textContent }) => ({ label: `Switch to ${textContent}`, kind: "assistant", run: () => this.#choose(value) })),
       { label: "Dark or light", kind: "command", run: toggleTheme },
       { label: "Print this conversation", kind: "command", run: () => print() },
     ];
@@ -194,8 +200,7 @@ function labels({ assistantType, context = {} }) {
 }
 
 function evidenceOf(article, id) {
-  const stored = article?.querySelector("template.evidence")?.content.textContent;
-  return stored ? JSON.parse(stored)?.items?.find((item) => item.id === id) : null;
+  return stored(article, "evidence")?.items?.find((item) => item.id === id);
 }
 
 // The clipboard API exists only in secure contexts; a page on the local network has none.

@@ -181,11 +181,11 @@ test("a workflow's updates move its agents and leave the old values alone", () =
   let now = update(first, "agent.started", 0, { timestamp: "t0" });
   now = update(now, "agent.token", 0, { data: { content: "Up" } });
   now = update(now, "agent.token", 0, { data: { content: "ward" } });
-  now = update(now, "agent.completed", 0, { message: "Trend intact", data: { stance: 0.3, confidence: 58, durationMs: 4100 } });
+  now = update(now, "agent.completed", 0, { message: "Trend intact", data: { verdict: { stance: 0.3, confidence: 58 }, durationMs: 4100 } });
   now = update(now, "agent.failed", 1, { message: "No answer" });
   now = update(now, "workflow.completed", undefined);
   assert.deepEqual(now.agents.map((agent) => agent.state), ["done", "failed", "waiting", "waiting"]);
-  assert.deepEqual([now.agents[0].text, now.agents[0].stance, now.agents[0].durationMs], ["Upward", 0.3, 4100]);
+  assert.deepEqual([now.agents[0].text, now.agents[0].verdict.stance, now.agents[0].durationMs], ["Upward", 0.3, 4100]);
   assert.equal(now.state, "done");
   assert.ok(first.agents.every((agent) => agent.state === "waiting" && agent.text === ""));
 });

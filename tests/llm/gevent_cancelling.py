@@ -11,15 +11,15 @@ from services.llm.config import Clocks
 from services.llm.deltas import Content, LLMRequest
 from services.llm.pacing import Beat
 from services.llm.trail import Trail
-from tests.llm.house import HELLO, House
-from tests.support.fake_provider import DONE, END, STALL, answer, chunk, event, events, ok, stop, tokens, usage, whole
+from tests.llm.house import House
+from tests.support.fake_provider import DONE, END, STALL, answer, chunk, events, ok, stop, tokens, usage, whole
 
 REQUEST = LLMRequest(messages=[{"role": "user", "content": "x"}])
 
 
 @pytest.fixture
 def house():
-    house = House(clocks=Clocks(connect=3, headers=3, first_content=3, between=3, turn=10))
+    house = House(clocks=Clocks(connect=3, headers=3, first_content=3, between=3, turn=10), read_interval=0.04)
     yield house
     house.is_well()
     house.close()
@@ -96,7 +96,7 @@ def test_a_stop_while_connecting(house):
 
 
 def test_a_stop_during_a_pause_between_two_tries(house):
-    house.service._jitter = lambda low, high: 5.0
+    house.pause = 5.0
     house.first.play(whole(503, b""))
     took, trail, _ = stopped(house, 0.15)
     assert took < 0.05 and [attempt.outcome for attempt in trail.attempts] == ["server_error"]

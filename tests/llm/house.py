@@ -59,20 +59,21 @@ class House:
     def __init__(self, names: tuple[str, ...] = ("first", "second"), *, offline: bool = False, keys: int = 1, clocks: Clocks = FAST, **options: object) -> None:
         self.fakes = {name: FakeProvider() for name in names}
         self.time = Time()
+        self.pause = 0.01
         self.embedded = Embedded()
         self.options = options
         self.providers = [
             ProviderSettings(name, fake.url, f"{fake.url}/chat/completions", (f"{name}-model",), tuple(f"key-{name}-{number}" for number in range(keys)))
             for name, fake in self.fakes.items()
         ]
-        self.settings = LLMSettings(tuple(self.providers), clocks, offline=offline, **options)
+        self.settings = LLMSettings(tuple(self.providers), clocks, offline=offline, **{"read_interval": 0.01, **options})
         self.build()
 
     def build(self, **changes: object) -> LLMService:
         """The service anew, with changed settings; `provider_<name>` changes one provider's."""
         providers = tuple(replace(provider, **changes.pop(f"provider_{provider.name}", {})) for provider in self.settings.providers)
         self.settings = replace(self.settings, providers=providers, **changes)
-        self.service = LLMService(self.settings, self.embedded, clock=self.time, jitter=lambda low, high: 0.01)
+        self.service = LLMService(self.settings, self.embedded, clock=self.time, jitter=lambda low, high: self.pause)
         return self.service
 
     def __getattr__(self, name: str) -> FakeProvider:

@@ -1,4 +1,5 @@
 from dataclasses import dataclass, field
+from datetime import date
 
 import pytest
 
@@ -23,6 +24,7 @@ class Item:
     id: str
     value: float | None
     symbol: str | None = "AAPL"
+    as_of: date | None = None
 
     @property
     def measure(self) -> str:

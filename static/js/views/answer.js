@@ -3,11 +3,12 @@
 // Open text is appended as text nodes; when a block closes, the text it covers gives way to the server's HTML. The
 // open text lies in pieces of a few lines each, because a browser lays out a whole block anew for every letter in it.
 
-import { conversationUrl, fromServer, seconds, setText, slot } from "../dom.js";
+import { clone, conversationUrl, fromServer, seconds, setText, slot } from "../dom.js";
 import { WorkflowView } from "./workflow.js";
 
 const PIECE = 1500; // characters after which the next line begins a new piece
 const LONGEST_PIECE = 6000; // … or the next space does
+const GROUP = 16; // blocks
 const FASTEST_MODEL = 10_000; // tokens a second; the embedded desk is no model, and its speed says nothing
 const KINDS = [[/^\s*(```|~~~)/, "code"], [/^\s*\|/, "table"]];
 
@@ -55,7 +56,7 @@ export class AnswerView {
     this.#paintBeside();
     if (this.#answer.status !== "streaming") this.#paintEnd();
     this.#paintState();
-    this.#onPaint();
+    this.#onPaint(this.#answer.status !== "streaming");
   }
 
   #paintText() {
@@ -69,18 +70,28 @@ export class AnswerView {
   // Blocks are compared by identity from the end: a new one is the usual case, a replaced one the rare one.
   #paintBlocks() {
     const { blocks } = this.#answer;
-    while (this.#shown.length && this.#shown.at(-1).block !== blocks[this.#shown.length - 1]) this.#shown.pop().element.remove();
+    while (this.#shown.length && this.#shown.at(-1).block !== blocks[this.#shown.length - 1]) remove(this.#shown.pop().element);
     for (const block of blocks.slice(this.#shown.length)) {
       const element = document.createElement("div");
       element.className = "block";
       element.append(fromServer(block.html));
-      this.#tail.before(element);
+      this.#openGroup().append(element);
       this.#shown.push({ block, element });
     }
     this.#tail.replaceChildren();
     delete this.#tail.dataset.kind;
     this.#piece = null;
     this.#append(this.#answer.tail);
+  }
+
+  // Blocks stand in groups, so that the browser has few boxes to ask whether they are in sight.
+  #openGroup() {
+    const last = this.#tail.previousElementSibling;
+    if (last?.className === "group" && last.childElementCount < GROUP) return last;
+    const group = document.createElement("div");
+    group.className = "group";
+    this.#tail.before(group);
+    return group;
   }
 
   #append(text) {
@@ -146,7 +157,28 @@ export class AnswerView {
       this.#shown = [];
     }
     if (html !== null) this.#tail.replaceChildren();
-    this.#article.querySelector("template.source").content.replaceChildren(content);
+    this.#keep("source", content);
+    if (this.#answer.evidence) this.#paintSources(this.#answer.evidence);
+  }
+
+  // For readers without a pointer, and on paper, the sources stand under the answer too.
+  #paintSources(evidence) {
+    this.#keep("evidence", JSON.stringify(evidence));
+    const items = new Map((evidence.items ?? []).map((item) => [item.id, item]));
+    const cited = [...new Set((evidence.marks ?? []).map((mark) => mark.evidenceId))].map((id) => items.get(id)).filter(Boolean);
+    slot(this.#article, "sources").hidden = cited.length === 0;
+    setText(this.#article, "source-count", String(cited.length));
+    slot(this.#article, "source-list").replaceChildren(...cited.map(sourceLine));
+  }
+
+  // Beside the answer for those who read it from the page: copying, the evidence card, the store after a reload.
+  #keep(name, text) {
+    let template = this.#article.querySelector(`template.${name}`);
+    if (!template) {
+      template = Object.assign(document.createElement("template"), { className: name });
+      this.#article.append(template);
+    }
+    template.content.replaceChildren(text);
   }
 
   #paintState() {
@@ -178,12 +210,27 @@ export class AnswerView {
   // What the server had already put on the page when it was made.
   #adopt() {
     const { blocks } = this.#answer;
-    const elements = slot(this.#article, "body").querySelectorAll(":scope > .block");
+    const elements = slot(this.#article, "body").querySelectorAll(".block");
     this.#shown = [...elements].map((element, index) => ({ block: blocks[index], element }));
     if (this.#answer.status !== "streaming") return;
     this.#stale = true;
     this.#paintText();
+    this.#paintBeside();
   }
+}
+
+function sourceLine({ label, shown, symbol, source, asOf, formula }) {
+  const line = clone("source-template");
+  setText(line, "source-label", label);
+  setText(line, "source-value", shown);
+  setText(line, "source-from", [symbol, source, asOf && `as of ${asOf}`, formula].filter(Boolean).join("; "));
+  return line;
+}
+
+function remove(element) {
+  const group = element.parentElement;
+  element.remove();
+  if (group.childElementCount === 0) group.remove();
 }
 
 // ‹ 2/3 › beside a question or an answer that has other versions.

@@ -34,6 +34,10 @@ export class Composer {
     this.#form.elements.assistantType.value = id;
   }
 
+  set symbols(values) {
+    this.#symbols.values = values;
+  }
+
   set streaming(value) {
     const [send, stop] = this.#form.querySelectorAll(".go > button");
     const hadFocus = document.activeElement === stop || document.activeElement === send;
@@ -91,6 +95,11 @@ class SymbolChips {
 
   get values() {
     return [...this.#box.querySelectorAll("button")].map((chip) => chip.value);
+  }
+
+  set values(symbols) {
+    for (const chip of this.#box.querySelectorAll("button")) chip.remove();
+    for (const symbol of symbols) this.#add(symbol);
   }
 
   commit() {

@@ -7,6 +7,7 @@ const ROWS = [["Source", "source"], ["As of", "asOf"], ["Formula", "formula"]];
 export class EvidenceCard {
   #card;
   #find;
+  #figure = null;
 
   // `find(article, id)` returns the evidence item { label, value, unit, source, asOf, formula }, or nothing.
   constructor(card, root, find) {
@@ -21,6 +22,8 @@ export class EvidenceCard {
     const figure = target.closest?.(".n[data-evidence]");
     const item = figure && this.#find(figure.closest(".answer"), figure.dataset.evidence);
     if (!item) return this.#hide();
+    this.#hide();
+    this.#figure = figure;
     this.#fill(item);
     this.#card.showPopover();
     this.#place(figure.getBoundingClientRect());
@@ -28,7 +31,7 @@ export class EvidenceCard {
   }
 
   #fill(item) {
-    const rows = [[item.label, [item.value, item.unit].filter((part) => part !== undefined && part !== null).join(" ")]];
+    const rows = [[item.label, item.shown ?? String(item.value)]];
     for (const [name, key] of ROWS) if (item[key]) rows.push([name, item[key]]);
     const cells = rows.flatMap(([name, value]) => {
       const [term, detail] = [document.createElement("dt"), document.createElement("dd")];
@@ -49,6 +52,8 @@ export class EvidenceCard {
   }
 
   #hide() {
+    this.#figure?.removeAttribute("aria-describedby");
+    this.#figure = null;
     if (this.#card.matches(":popover-open")) this.#card.hidePopover();
   }
 }

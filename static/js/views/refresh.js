@@ -36,5 +36,12 @@ function readAnswer(turn, message) {
   const blocks = [...turn.querySelectorAll(".block[data-end]")].map((element, index) => ({ index, html: null, end: Number(element.dataset.end) }));
   const notes = [...slot(turn, "notes").children].map((note) => note.textContent);
   const reasoning = slot(turn, "reasoning-text").textContent;
-  return { ...message, status, streamId: streamId || null, lastEventId, content, blocks, notes, reasoning, tail: slot(turn, "tail").textContent };
+  const answer = { ...message, status, streamId: streamId || null, lastEventId, content, blocks, notes, reasoning };
+  return { ...answer, tail: slot(turn, "tail").textContent, workflow: stored(turn, "workflow"), evidence: stored(turn, "evidence") };
+}
+
+// A value the server put beside what it drew, as JSON in a template.
+export function stored(turn, name) {
+  const text = turn?.querySelector(`template.${name}`)?.content.textContent;
+  return text ? JSON.parse(text) : null;
 }

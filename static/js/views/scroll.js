@@ -1,10 +1,12 @@
 // Follows the end of the page while the reader is there, and leaves them alone otherwise.
 
 const NEAR = 96;
+const MOST_AT_THE_END = 240;
 
 export class Follow {
   #button;
   #following = true;
+  #height = 0;
   #streaming = false;
 
   constructor(button) {
@@ -18,14 +20,19 @@ export class Follow {
     this.#show();
   }
 
-  // Called after the page grew.
-  grew() {
-    if (this.#following) this.#toEnd();
+  // Called after the page grew. What comes with the end of an answer (pictures, sources) may be a page long: then the
+  // reader stays with the text.
+  grew(ended = false) {
+    const { scrollHeight } = document.scrollingElement;
+    const tooMuch = ended && scrollHeight - this.#height > MOST_AT_THE_END;
+    this.#height = scrollHeight;
+    if (this.#following && !tooMuch) this.#toEnd();
   }
 
   // Go to the end and stay there.
   jump() {
     this.#following = true;
+    this.#height = document.scrollingElement.scrollHeight;
     this.#toEnd();
     this.#show();
   }

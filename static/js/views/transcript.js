@@ -68,7 +68,7 @@ export class Transcript {
   }
 
   #view(article, message) {
-    return new AnswerView(article, message, { onPaint: () => this.#follow.grew() });
+    return new AnswerView(article, message, { onPaint: (ended) => this.#follow.grew(ended) });
   }
 
   #resume(message) {

@@ -1,8 +1,11 @@
-// The panel of a workflow: drawn once, then each agent's card follows its state.
+// The panel of a workflow: drawn once, then each agent's card follows its state. blueprints/panel.py says the same
+// words of a run that is over.
 
 import { clone, seconds, setText, slot } from "../dom.js";
 
-const STATES = { waiting: "", running: "working", done: "", failed: "failed", skipped: "skipped" };
+const STATES = { waiting: "", running: "working", done: "", failed: "failed", skipped: "skipped", stopped: "stopped" };
+const NUMBERS = "no one two three four five six seven eight nine ten".split(" ");
+const GLIMPSE = 90; // characters of what an agent is writing
 
 export class WorkflowView {
   #container;
@@ -16,19 +19,31 @@ export class WorkflowView {
 
   draw(workflow) {
     if (workflow === this.#drawn) return;
-    if (this.#drawn?.id !== workflow.id) this.#build(workflow);
-    this.#panel.dataset.state = workflow.state;
-    setText(this.#panel, "flow-summary", workflow.message ?? summary(workflow));
+    if (!this.#drawn || workflow.agents.length !== this.#cards.length || this.#drawn.id !== workflow.id) this.#build(workflow);
+    const panel = this.#panel;
+    panel.dataset.state = workflow.state;
+    setText(panel, "flow-total", total(workflow));
+    setText(panel, "flow-verdict", together(workflow.result?.verdict));
     workflow.agents.forEach((agent, index) => {
       if (agent !== this.#drawn?.agents[index]) drawAgent(this.#cards[index], agent);
     });
+    if (workflow.state === "done" && this.#drawn?.state === "running") this.#fold();
     this.#drawn = workflow;
   }
 
+  // Done: the answer comes first now, unless the reader is at work in here.
+  #fold() {
+    const reading = this.#panel.contains(document.activeElement) || this.#panel.querySelector(".agent details[open]");
+    if (!reading) slot(this.#panel, "flow-fold").open = false;
+  }
+
   #build(workflow) {
+    this.#drawn = null;
     this.#panel = clone("workflow-template");
     this.#panel.setAttribute("aria-label", workflow.name);
     setText(this.#panel, "flow-name", workflow.name);
+    setText(this.#panel, "flow-summary", summary(workflow));
+    setText(this.#panel, "flow-why", workflow.reason);
     this.#cards = workflow.agents.map(() => clone("agent-template"));
     const stages = workflow.stages.map((indexes) => {
       const stage = document.createElement("li");
@@ -44,29 +59,63 @@ export class WorkflowView {
 }
 
 function drawAgent(card, agent) {
-  card.dataset.state = agent.state;
+  const { verdict, state } = agent;
+  card.dataset.state = state;
   card.dataset.agentId = agent.id ?? "";
-  setText(card, "agent-name", assistantName(agent.agent));
-  setText(card, "agent-time", agent.durationMs ? seconds(agent.durationMs) : STATES[agent.state]);
-  setText(card, "agent-view", agent.summary ?? agent.message ?? agent.task);
-  setText(card, "agent-text", agent.text);
+  setText(card, "agent-name", agent.name ?? assistantName(agent.agent));
+  setText(card, "agent-time", agent.durationMs === undefined ? STATES[state] : seconds(agent.durationMs));
+  setText(card, "agent-view", view(agent));
+  drawText(slot(card, "agent-text"), agent.text);
+  const known = verdict && !verdict.abstained;
+  const words = verdictWords(verdict);
+  setText(card, "agent-verdict", words);
   const stance = slot(card, "stance");
-  const known = typeof agent.stance === "number" && !agent.abstained;
   stance.toggleAttribute("hidden", !known);
   if (!known) return;
-  slot(card, "stance-mark").setAttribute("x", `${Math.min(1, Math.max(-1, agent.stance)) * 48 + 49}%`);
-  stance.setAttribute("aria-label", `Stance: ${words(agent.stance)}${agent.confidence === undefined ? "" : `, confidence ${agent.confidence}`}`);
+  slot(card, "stance-mark").setAttribute("x", `${Math.min(1, Math.max(-1, verdict.stance)) * 48 + 49}%`);
+  stance.setAttribute("aria-label", `Stance: ${words}`);
 }
 
-function words(stance) {
-  const strength = Math.abs(stance);
-  if (strength < 0.1) return "neutral";
-  return `${strength < 0.4 ? "mildly " : strength > 0.75 ? "strongly " : ""}${stance > 0 ? "positive" : "negative"}`;
+// One line: what it concluded, what went wrong, what it is writing just now, or its task.
+function view({ verdict, state, message, text, task }) {
+  if (verdict?.summary) return verdict.summary;
+  if (state === "failed" || state === "skipped") return message ?? task;
+  if (state === "running" && text) return `…${text.slice(-GLIMPSE).replace(/\s+/g, " ")}`;
+  return task ?? message;
+}
+
+function drawText(element, text) {
+  element.firstChild ?? element.append("");
+  const shown = element.firstChild.length;
+  if (text.length > shown) element.firstChild.appendData(text.slice(shown));
+  else if (text.length < shown) element.textContent = text;
+}
+
+function verdictWords(verdict) {
+  if (!verdict) return "";
+  if (verdict.abstained) return "no view";
+  return [verdict.label, `confidence ${verdict.confidence ?? 0}`].filter(Boolean).join(", ");
+}
+
+function together(verdict) {
+  if (!verdict || verdict.abstained) return "";
+  const because = verdict.because?.length ? ` (${verdict.because.join(", ")})` : "";
+  return `Together: ${verdictWords(verdict)}${because}`;
 }
 
 function summary({ agents, stages }) {
-  const together = Math.max(...stages.map((stage) => stage.length));
-  return `${agents.length} agents${together > 1 ? `, ${together} at once` : ""}`;
+  const number = (count) => NUMBERS[count] ?? String(count);
+  const most = Math.max(...stages.map((stage) => stage.length));
+  return `${number(agents.length)} agents${most > 1 ? `, ${number(most)} at once` : ""}`;
+}
+
+// How far it is; when it is over, what it took.
+function total({ agents, result }) {
+  if (result?.durationMs === undefined) return result?.message ?? `${agents.filter(({ state }) => state === "done").length} of ${agents.length} done`;
+  const parts = [seconds(result.durationMs)];
+  if (result.tokens) parts.push(`${result.tokens.toLocaleString("en")} tokens`);
+  if (result.cost) parts.push(`$${result.cost.toFixed(3)}`);
+  return parts.join(" · ");
 }
 
 // The names are the composer's, so that they are written once.

@@ -1,0 +1,346 @@
+"""The page itself: keyboard, palette, phone, themes, print, no script, policy, contrast."""
+
+import http.client
+import re
+from collections.abc import Callable
+from urllib.parse import urlencode
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Site
+from tests.browser.test_answers import answer, ask, complete, say
+from tests.support.fake_provider import CUT, DONE, END, chunk, events, ok, stop
+
+Open = Callable[..., Page]
+
+
+def test_enter_asks_shift_enter_breaks_the_line_and_composition_is_left_alone(site: Site, open_page: Open) -> None:
+    site.first.play(*say("Yes."))
+    page = open_page(site.url)
+    page.focus("#question")
+    page.keyboard.type("one")
+    page.keyboard.press("Shift+Enter")
+    page.keyboard.type("two")
+    page.evaluate("""() => document.querySelector("#question").dispatchEvent(
+        new KeyboardEvent("keydown", { key: "Enter", isComposing: true, bubbles: true, cancelable: true }))""")
+    assert page.locator(".answer").count() == 0
+    page.keyboard.press("Enter")
+    complete(page)
+    assert site.first.requests[-1].json()["messages"][-1]["content"] == "one\ntwo"
+    expect(page.locator("#question")).to_have_value("")
+    expect(page.locator("#question")).to_be_focused()
+
+
+def test_assistant_and_context_travel_with_the_question_and_are_shown(site: Site, open_page: Open) -> None:
+    site.first.play(*say("Yes."))
+    page = open_page(site.url)
+    page.select_option("#composer [name=assistantType]", "trader")
+    page.fill("#composer [name=symbols]", "aapl, brk.b")
+    page.select_option("[name=timeframe]", "3y")
+    page.select_option("[name=riskTolerance]", "moderate")
+    sent: list[dict] = []
+    page.on("request", lambda request: sent.append(request.post_data_json) if request.url.endswith("/api/chat/stream") else None)
+    ask(page, "Levels?")
+    complete(page)
+    assert sent[0]["assistantType"] == "trader"
+    assert sent[0]["context"] == {"symbols": ["AAPL", "BRK.B"], "timeframe": "3y", "riskTolerance": "moderate"}
+    chips = ["Trader", "AAPL", "BRK.B", "3 years", "Moderate risk"]
+    expect(page.locator(".asked .chip")).to_have_text(chips)
+    page.reload()
+    expect(page.locator(".asked .chip")).to_have_text(chips)
+    expect(page.locator(".symbols button")).to_have_text(["AAPL ×", "BRK.B ×"])
+    page.locator(".symbols button").first.click()
+    expect(page.locator(".symbols button")).to_have_text(["BRK.B ×"])
+
+
+def test_the_palette_finds_conversations_and_switches_the_assistant(site: Site, open_page: Open) -> None:
+    for _ in range(2):
+        site.first.play(*say("Yes."))
+    page = open_page(site.url)
+    ask(page, "Über Bonds")
+    complete(page)
+    page.goto(site.url)
+    ask(page, "About shares")
+    complete(page)
+    page.keyboard.press("Control+k")
+    expect(page.locator("#palette input")).to_be_focused()
+    page.keyboard.type("uber")
+    expect(page.locator("#palette [role=option]")).to_have_count(1)
+    page.keyboard.press("Enter")
+    expect(page.locator(".question")).to_have_text("Über Bonds")
+    page.wait_for_load_state()
+    page.keyboard.press("Control+k")
+    page.keyboard.type("risk man")
+    page.keyboard.press("Enter")
+    expect(page.locator("#composer [name=assistantType]")).to_have_value("riskManager")
+    expect(page.locator("#question")).to_be_focused()
+    page.keyboard.press("Control+k")
+    page.keyboard.type("zzz")
+    expect(page.locator(".palette-none")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("#palette")).to_be_hidden()
+
+
+def test_a_conversation_can_be_renamed_exported_and_deleted(site: Site, open_page: Open) -> None:
+    site.first.play(*say("Yes."))
+    page = open_page(site.url)
+    ask(page, "Old name")
+    complete(page)
+    page.locator("[data-slot=menu] > summary").click()
+    expect(page.locator("a[download]").first).to_have_attribute("href", re.compile(r"/api/conversations/\w{26}/export\?format=md"))
+    page.fill(".rename input", "New name")
+    page.locator(".rename button").click()
+    expect(page.locator("#rail .days a")).to_have_text(["New name"])
+    expect(page).to_have_title("New name · Tickertape")
+    page.locator("[data-slot=menu] > summary").click()
+    page.locator(".sure > summary").click()
+    page.locator(".sure .danger").click()
+    expect(page.locator(".empty h2")).to_be_visible()
+    expect(page.locator("#rail .days a")).to_have_count(0)
+
+
+def test_a_starter_question_asks_at_once(keyless: Site, open_page: Open) -> None:
+    page = open_page(keyless.url)
+    expect(page.locator(".keyless")).to_contain_text("GROQ_API_KEY")
+    page.locator(".starters button").first.click()
+    complete(page)
+    expect(page.locator(".question")).to_have_text("What is a drawdown, and how do I read one?")
+    expect(page.locator(".empty")).to_have_count(0)
+    expect(answer(page).locator("[data-slot=body]")).to_contain_text("drawdown")
+
+
+def test_a_workflow_is_drawn_as_it_runs_and_the_same_after_a_reload(keyless: Site, open_page: Open) -> None:
+    page = open_page(keyless.url)
+    page.locator(".starters button").nth(2).click()
+    expect(page.locator(".flow .agent")).to_have_count(5)
+    expect(page.locator(".stage").first.locator(".agent")).to_have_count(3)
+    complete(page)
+    expect(page.locator("[data-slot=flow-fold]")).not_to_have_attribute("open", "")
+    words = [".agent-head b", ".agent-view", ".agent-verdict", ".flow-total", ".flow-verdict", ".sources li"]
+    seen = [page.locator(each).all_text_contents() for each in words]
+    assert all(seen) and "".join(seen[4])
+    page.reload()
+    complete(page)
+    assert [page.locator(each).all_text_contents() for each in words] == seen
+    page.locator(".flow-head").click()
+    page.locator(".agent summary").first.click()
+    expect(page.locator(".agent-text").first).to_be_visible()
+
+
+def test_a_figure_tells_where_it_is_from_to_pointer_and_keyboard(keyless: Site, open_page: Open) -> None:
+    page = open_page(keyless.url)
+    page.locator(".starters button").nth(1).click()
+    complete(page)
+    figure = page.locator(".n[data-evidence]").first
+    figure.hover()
+    expect(page.locator("#evidence-card")).to_be_visible()
+    expect(page.locator("#evidence-card")).to_contain_text("Source")
+    page.keyboard.press("Escape")
+    expect(page.locator("#evidence-card")).to_be_hidden()
+    figure.focus()
+    expect(page.locator("#evidence-card")).to_be_visible()
+    expect(figure).to_have_attribute("aria-describedby", "evidence-card")
+    page.locator(".sources summary").click()
+    expect(page.locator(".sources li").first).to_be_visible()
+
+
+def test_the_drawer_works_on_a_phone_with_and_without_scripts(site: Site, open_page: Open) -> None:
+    for scripts in (True, False):
+        page = open_page(site.url, viewport={"width": 390, "height": 844}, java_script_enabled=scripts)
+        expect(page.locator("#rail")).to_be_hidden()
+        page.locator(".rail-open").click()
+        expect(page.locator("#rail .new")).to_be_visible()
+        page.keyboard.press("Escape")
+        expect(page.locator("#rail")).to_be_hidden()
+
+
+@pytest.mark.parametrize(("width", "height"), [(390, 844), (320, 568), (680, 500), (1360, 1000)])
+def test_nothing_is_wider_than_the_window(site: Site, open_page: Open, width: int, height: int) -> None:
+    """680 × 500 is 1360 × 1000 at 200 %; 320 px is 1280 px at 400 %."""
+    site.first.play(*say("| a | b |\n|---|---|\n| " + "x" * 300 + " | y |\n\n```\n" + "z" * 400 + "\n```\n\n" + "w" * 200))
+    page = open_page(site.url, viewport={"width": width, "height": height})
+    ask(page, "Wide? " + "q" * 90)
+    complete(page)
+    assert page.evaluate("() => document.scrollingElement.scrollWidth") <= width
+
+
+def test_dark_and_light_can_be_chosen_and_are_kept(site: Site, open_page: Open) -> None:
+    page = open_page(site.url)
+    background = "() => getComputedStyle(document.body).backgroundColor"
+    light = page.evaluate(background)
+    page.locator("[data-action=theme]").click()
+    dark = page.evaluate(background)
+    assert dark != light
+    page.reload()
+    assert page.evaluate(background) == dark
+
+
+CONTRAST = """() => {
+    const canvas = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
+    const style = getComputedStyle(document.body);
+    const luminance = (name) => {
+        const probe = document.createElement("i");
+        probe.style.color = `var(${name})`;
+        document.body.append(probe);
+        canvas.clearRect(0, 0, 1, 1);
+        canvas.fillStyle = getComputedStyle(probe).color;
+        canvas.fillRect(0, 0, 1, 1);
+        probe.remove();
+        const linear = [...canvas.getImageData(0, 0, 1, 1).data].slice(0, 3).map((value) => {
+            const part = value / 255;
+            return part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
+        });
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2];
+    };
+    const ratio = (a, b) => {
+        const [low, high] = [luminance(a), luminance(b)].sort((x, y) => x - y);
+        return (high + 0.05) / (low + 0.05);
+    };
+    const pairs = [];
+    for (const ground of ["--page", "--surface", "--side", "--accent-soft", "--care-soft"])
+        for (const ink of ["--text", "--text-quiet"]) pairs.push([ink, ground, ratio(ink, ground), 4.5]);
+    for (const ground of ["--page", "--surface", "--side"]) {
+        for (const ink of ["--text-faint", "--accent", "--up", "--down"]) pairs.push([ink, ground, ratio(ink, ground), 4.5]);
+        pairs.push(["--field-edge", ground, ratio("--field-edge", ground), ground === "--side" ? 2.9 : 3]);
+    }
+    pairs.push(["--care", "--page", ratio("--care", "--page"), 3]);
+    return pairs.filter(([, , found, wanted]) => found < wanted);
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_ink_can_be_read_on_every_ground(site: Site, open_page: Open, scheme: str) -> None:
+    page = open_page(site.url, color_scheme=scheme)
+    assert page.evaluate(CONTRAST) == []
+
+
+def test_every_control_has_a_name_and_the_page_its_landmarks(site: Site, open_page: Open) -> None:
+    site.first.play(*say("Yes."))
+    page = open_page(site.url)
+    ask(page, "Named?")
+    complete(page)
+    nameless = page.evaluate("""() => [...document.querySelectorAll("button, input:not([type=hidden]), select, textarea, summary, a")]
+        .filter((control) => !(control.ariaLabel || control.textContent.trim() || control.labels?.length || control.title))
+        .map((control) => control.outerHTML)""")
+    assert nameless == []
+    for landmark in ("nav[aria-label]", "main", "[role=status]", "article[aria-label]"):
+        assert page.locator(landmark).count() == 1
+    assert page.locator("h1").count() == 1
+
+
+def test_the_status_line_is_not_told_every_token(site: Site, open_page: Open) -> None:
+    site.first.play(*say("word " * 60, pause=0.01))
+    page = open_page(site.url)
+    page.evaluate("""() => {
+        window.said = [];
+        const status = document.querySelector("[role=status]");
+        new MutationObserver(() => window.said.push(status.textContent)).observe(status, { childList: true, characterData: true, subtree: true });
+    }""")
+    ask(page, "Quietly")
+    complete(page)
+    assert page.evaluate("() => window.said") == ["Asking", "Answering", "Answer complete"]
+
+
+def test_tab_goes_through_the_page_in_reading_order(site: Site, open_page: Open) -> None:
+    page = open_page(site.url)
+    page.evaluate("() => document.activeElement?.blur()")
+    order = []
+    for _ in range(24):
+        page.keyboard.press("Tab")
+        order.append(page.evaluate("() => document.activeElement.className || document.activeElement.name || document.activeElement.id"))
+    wanted = ["skip", "mark", "new", "quiet find needs-script", "quiet needs-script"]
+    assert order[:5] == wanted
+    assert order.index("message") < order.index("assistantType") < order.index("symbols") < order.index("button send")
+
+
+def test_print_shows_the_article_alone(site: Site, open_page: Open) -> None:
+    site.first.play(*say("Printed words."))
+    page = open_page(site.url)
+    ask(page, "On paper")
+    complete(page)
+    page.emulate_media(media="print")
+    for selector in ("#rail", ".bar", ".dock", ".acts"):
+        expect(page.locator(selector).first).to_be_hidden()
+    expect(page.locator(".question")).to_be_visible()
+    expect(page.locator(".prose")).to_be_visible()
+
+
+def test_the_policy_allows_nothing_inline_and_nothing_from_elsewhere(site: Site) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", site.port)
+    for path, status in (("/", 200), ("/c/nothing", 404)):
+        connection.request("GET", path)
+        response = connection.getresponse()
+        html = response.read().decode()
+        assert response.status == status
+        policy = response.headers["Content-Security-Policy"]
+        assert "default-src 'self'" in policy and "unsafe" not in policy and "frame-ancestors 'none'" in policy
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+        assert not re.search(r"<script(?![^>]*\ssrc=)|<style|\sstyle=|\son\w+=", html)
+        assert not re.findall(r'(?:src|href)="(?:https?:)?//', html)
+
+
+# ---- without JavaScript
+
+def test_without_scripts_an_answer_streams_in_as_html(site: Site, open_page: Open) -> None:
+    """Read at the socket: the first block is there while the provider has not sent the second."""
+    site.first.play(ok(), events(chunk("First *block*.\n\n")), 1.5, events(chunk("Second."), stop()) + DONE + END)
+    connection = http.client.HTTPConnection("127.0.0.1", site.port, timeout=10)
+    fields = {"message": "No script, please", "assistantType": "trader", "symbols": "KO; PEP", "timeframe": "1y"}
+    connection.request("POST", "/ask", urlencode(fields), {"Content-Type": "application/x-www-form-urlencoded"})
+    response = connection.getresponse()
+    assert response.status == 200
+    seen = b""
+    while b"First <em>block</em>." not in seen:
+        seen += response.read1(65536)
+    assert b"Second." not in seen and b"No script, please" in seen and b"</html>" not in seen
+    seen += response.read()
+    assert b"<p>Second.</p>" in seen and seen.rstrip().endswith(b"</html>")
+    assert seen.count(b"First <em>block</em>.") == 1
+    assert b"groq" in seen and b">KO</li>" in seen and b'data-status="streaming"' in seen
+    cookie = response.headers["Set-Cookie"].split(";")[0]
+    connection.request("GET", "/", headers={"Cookie": cookie})
+    assert b"No script, please" in connection.getresponse().read()
+
+
+def test_without_scripts_one_can_ask_go_on_edit_and_delete(site: Site, open_page: Open) -> None:
+    for text in ("**First** answer.", "Second answer.", "Edited answer.", "Another answer."):
+        site.first.play(*say(text))
+    page = open_page(site.url, java_script_enabled=False)
+    page.fill("#question", "First question")
+    page.click(".send")
+    expect(page.locator(".answer strong")).to_have_text("First")
+    page.fill("#question", "Second question")
+    page.click(".send")
+    expect(page.locator(".answer .prose")).to_have_text([re.compile("First answer."), re.compile("Second answer.")])
+    page.locator(".edit summary").last.click()
+    page.locator(".editor textarea").last.fill("Edited question")
+    page.locator(".editor button").last.click()
+    expect(page.locator(".question")).to_have_text(["First question", "Edited question"])
+    page.locator(".acts [data-again] button").last.click()
+    expect(page.locator(".answer .prose").last).to_have_text(re.compile("Another answer."))
+    page.locator(".versions [data-slot=older]:visible").last.click()
+    expect(page.locator(".answer .prose").last).to_have_text(re.compile("Edited answer."))
+    page.locator("[data-slot=menu] > summary").click()
+    page.locator(".sure > summary").click()
+    page.locator(".sure .danger").click()
+    expect(page.locator(".empty h2")).to_be_visible()
+
+
+def test_without_scripts_what_a_switch_discarded_is_hidden(site: Site, open_page: Open) -> None:
+    site.first.play(ok(), events(chunk("Lost beginning.\n\nMore")), 0.3, CUT)
+    site.second.play(*say("Whole answer."))
+    page = open_page(site.url, java_script_enabled=False)
+    page.fill("#question", "Tell me")
+    page.click(".send")
+    expect(page.get_by_text("Whole answer.")).to_be_visible()
+    expect(page.get_by_text("Lost beginning.")).to_be_hidden()
+
+
+def test_without_scripts_a_refused_question_is_kept_in_the_field(site: Site, open_page: Open) -> None:
+    page = open_page(site.url, java_script_enabled=False)
+    page.fill("#question", "Typed with care")
+    page.fill("#composer [name=symbols]", ",".join(f"S{number}" for number in range(21)))
+    page.click(".send")
+    expect(page.locator(".note")).to_contain_text("at most 20 symbols")
+    expect(page.locator("#question")).to_have_value("Typed with care")
