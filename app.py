@@ -18,6 +18,7 @@ from services.housekeeping import Housekeeping, forever
 from services.llm.config import load as llm_settings
 from services.llm.offline import OfflineProvider
 from services.llm.service import LLMService
+from services.market import embedded
 from services.market.config import MarketSettings
 from services.market.desk import MarketDesk
 from services.market.report import write_report
@@ -48,6 +49,10 @@ class Services:
     chat: ChatService
     housekeeping: Housekeeping
     loops: list[gevent.Greenlet] = field(default_factory=list)
+
+    def warm(self) -> None:
+        """Load what the first question would wait for, 0.3 s: names, embedded prices, macro series. No network."""
+        MarketDesk().evidence("How would inflation move AAPL?", {"assistant": "economist"})
 
     def drain(self) -> None:
         """End this worker's streams and let its turns finish; what cannot finish in time is left to another worker."""
@@ -93,7 +98,7 @@ def build_services(settings: Settings, llm: LLMService | None = None) -> Service
                       retry_ms=settings.stream_retry_ms, follow_ms=settings.follow_interval_ms)
     desk = MarketDesk(MarketSettings.from_environ(settings.environ))
     llm = llm or LLMService(llm_settings(settings.environ), OfflineProvider(desk.answer))
-    flows = Workflows(llm, find_symbols=desk.symbols, gather=desk.evidence, write_report=write_report,
+    flows = Workflows(llm, find_symbols=desk.symbols, gather=desk.evidence, write_report=write_report, universe=embedded.symbols,
                       arbiter=Arbiter(llm) if len(llm.states()) > 1 else None)
     chat_service = ChatService(settings, database, worker, streams, segments,
                                Answering(llm, desk, flows, StoredCheckpoints(database)))

@@ -41,6 +41,7 @@ def post_fork(server, worker) -> None:
 def post_worker_init(worker) -> None:
     """gunicorn only waits on shutdown; streams have to be ended, or they are cut without a word."""
     services = worker.app.callable.extensions["tickertape"]
+    services.warm()
 
     def watch() -> None:
         while worker.alive:

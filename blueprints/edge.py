@@ -7,7 +7,7 @@ import math
 from flask import Flask, Response, current_app, g, jsonify, render_template, request, session
 from werkzeug.exceptions import HTTPException
 
-from services.errors import InvalidRequest, TickertapeError, UnsupportedMediaType
+from services.errors import InvalidRequest, TickertapeError, TooLarge, UnsupportedMediaType
 from services.questions import text_of
 from services.store.models import new_id
 
@@ -64,8 +64,13 @@ def json_body() -> object:
     """The decoded JSON of the request. Raises the error that fits what is wrong with it."""
     if request.mimetype != "application/json":
         raise UnsupportedMediaType("the content type must be application/json")
+    body = request.get_data(cache=False)
+    limit = services().settings.max_body_bytes
+    if len(body) >= limit:
+        # A body in chunks announces no length; werkzeug ends it at the limit without a word.
+        raise TooLarge(f"the body must be smaller than {limit} bytes")
     try:
-        return json.loads(request.get_data(cache=False))
+        return json.loads(body)
     except RecursionError:
         raise InvalidRequest("the JSON is nested too deeply") from None
     except ValueError:

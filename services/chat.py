@@ -98,24 +98,25 @@ class ChatService:
             self._cancel(turn_id, "lost")
             self._streams.close(turn_id)
 
-    def take_over(self, turn: Turn) -> None:
+    def take_over(self, claimed: turns.Claimed) -> None:
         """Go on with a turn this worker has claimed from one that is gone, as the turn's next attempt.
 
-        It starts the answer again, unless the turn was to be stopped, is too old, or has been tried often enough:
-        then it ends here, and the text it has is kept.
+        It starts the answer again, unless the turn was to be stopped, is too old, or has been tried often enough, or
+        an earlier version asked what this one does not understand: then it ends here, and the text it has is kept.
         """
-        stored = list(events_of(self._segments.all(turn.id)))
-        question = _as_decided(Question(**turn.question), stored)
+        turn, stored = claimed.turn, list(events_of(claimed.frames))
+        understood = _question_of(turn)
+        question = _as_decided(understood or Question(message=""), stored)
         turn_log = self._streams.produce(turn.id, turn.attempt)
         if not stored:
             turn_log.append(_started(turn, question))
-        if turn.stop_requested or self._is_hopeless(turn):
+        if turn.stop_requested or self._is_hopeless(turn) or understood is None:
             text = replay(stored).text
             turn_log.append(_taken_over(turn, len(text), "The server was restarted; the answer ends here."))
             self._launch(turn, turn_log, question, lambda cancellation: lambda answer: self._give_up(turn, text, answer))
         else:
             turn_log.append(_taken_over(turn, 0, "The server was restarted; the answer starts again."))
-            self._answer(turn, turn_log, question, self._database.write_plainly(lambda connection: turns.earlier(connection, turn)))
+            self._answer(turn, turn_log, question, claimed.earlier)
 
     def workflow_state(self, turn: Turn) -> tuple[RunState, int]:
         """How a turn's workflow stands, and how many readers of this worker follow it."""
@@ -216,6 +217,13 @@ def _started(turn: Turn, question: Question) -> ChatStarted:
     return ChatStarted(stream_id=turn.id, trace_id=turn.trace_id, conversation_id=turn.conversation_id,
                        user_message_id=turn.user_message_id, message_id=turn.message_id,
                        assistant_type=question.assistant_type)
+
+
+def _question_of(turn: Turn) -> Question | None:
+    try:
+        return Question(**turn.question)
+    except TypeError:
+        return None
 
 
 def _as_decided(question: Question, stored: Sequence[Mapping[str, object]]) -> Question:

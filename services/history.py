@@ -60,6 +60,8 @@ class Conversations:
             conversation = _owned(session, user_id, conversation_id)
             running = select(Turn.id).where(Turn.conversation_id == conversation.id, Turn.status == "running")
             ids = list(session.scalars(running))
+            # Below one another, messages delete each other one level deeper each time; SQLite ends that at 1,000.
+            session.execute(update(Message).where(Message.conversation_id == conversation.id).values(parent_id=None))
             session.execute(delete(Conversation).where(Conversation.id == conversation.id))
             return ids
         return self._database.write(work)

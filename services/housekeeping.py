@@ -53,10 +53,10 @@ class Housekeeping:
         for turn in self._database.read(lambda session: turns.orphans(session, self._worker.id, gone_s)):
             claimed = self._claim(turn)
             if claimed is not None:
-                log.warning("taking over a turn", extra={"turn": turn.id, "attempt": claimed.attempt})
+                log.warning("taking over a turn", extra={"turn": turn.id, "attempt": claimed.turn.attempt})
                 self._chat.take_over(claimed)
 
-    def _claim(self, turn: Turn) -> Turn | None:
+    def _claim(self, turn: Turn) -> turns.Claimed | None:
         return self._database.write(lambda session: turns.claim(session, turn, self._worker.id))
 
     def retire(self) -> int:

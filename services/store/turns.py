@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from services.errors import Conflict, NotFound, Unprocessable
 from services.questions import Question
+from services.sse import split
 from services.store.models import Conversation, Message, Segment, Turn, Worker, is_id, new_id
 
 TITLE_CHARS = 80
@@ -176,15 +177,29 @@ def orphans(session: Session, worker_id: str, gone_s: float) -> list[Turn]:
     return list(session.scalars(select(Turn).where(Turn.status == "running", Turn.worker_id.not_in(alive)).limit(100)))
 
 
-def claim(session: Session, turn: Turn, worker_id: str) -> Turn | None:
-    """Make an orphan this worker's, as its next attempt; None when another worker was first."""
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A turn that is this worker's from now on, and all it needs to go on: its stored frames, and what was said before."""
+
+    turn: Turn
+    frames: list[bytes]
+    earlier: list[dict[str, str]]
+
+
+def claim(session: Session, turn: Turn, worker_id: str) -> Claimed | None:
+    """Make an orphan this worker's, as its next attempt; None when another worker was first.
+
+    What is needed to go on is read in the same transaction: a turn that is claimed and cannot go on would run for ever.
+    """
     mine = update(Turn).where(Turn.id == turn.id, Turn.status == "running", Turn.attempt == turn.attempt,
                               Turn.worker_id == turn.worker_id).values(worker_id=worker_id, attempt=turn.attempt + 1)
     if session.execute(mine).rowcount != 1:
         return None
     session.execute(update(Worker).where(Worker.id == worker_id).values(seen_at=time.time()))
     session.refresh(turn := session.get(Turn, turn.id))
-    return turn
+    stored = select(Segment.frames).where(Segment.turn_id == turn.id).order_by(Segment.attempt, Segment.seq_from)
+    frames = [frame for segment in session.scalars(stored) for frame in split(segment)]
+    return Claimed(turn, frames, earlier(session.connection(), turn))
 
 
 def retire(session: Session, before: float, limit: int = 500) -> int:
