@@ -60,7 +60,8 @@ def start_upstream(folder: Path, options: argparse.Namespace) -> tuple[subproces
 
 def run(subject: str, url: str) -> dict:
     """One subject in a process of its own, with this process's arguments."""
-    command = [sys.executable, "-m", "gevent.monkey", "--module", "benchmarks.llm_cpu", *sys.argv[1:], "--subject", subject, "--url", url]
+    module = [sys.executable, "-m", "gevent.monkey", "--module", "benchmarks.llm_cpu"]
+    command = [*module, *sys.argv[1:], "--subject", subject, "--url", url]
     return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
 
 
@@ -109,7 +110,8 @@ def openai_sdk(url: str) -> Callable[[list[float]], None]:
 
     def read(delays: list[float]) -> None:
         messages = [{"role": "user", "content": "How is Apple doing?"}]
-        with client.chat.completions.create(model="bench", messages=messages, stream=True, stream_options={"include_usage": True}) as stream:
+        options = {"stream": True, "stream_options": {"include_usage": True}}
+        with client.chat.completions.create(model="bench", messages=messages, **options) as stream:
             for chunk in stream:
                 if chunk.choices and chunk.choices[0].delta.content:
                     note(delays, chunk.choices[0].delta.content)

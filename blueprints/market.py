@@ -55,12 +55,13 @@ def refresh(symbols: tuple[str, ...], since) -> None:
 
 @blueprint.cli.command("sources")
 def sources() -> None:
-    """Say which sources are configured, what they last answered, and how old the embedded data are."""
-    for source in services().market.sources():
+    """Ask every configured source, and say what answered, how fast, and how old its data are."""
+    for source in services().market.sources(ask=True):
         state = "ready" if source["configured"] else "not configured"
         end = f", data end {source['dataEnd']}" if source["dataEnd"] else ""
         said = f", {source['last']}" if source["configured"] and source["last"] != "ready" else ""
-        click.echo(f"{source['title']:<34} {state}{said}{end}")
+        took = f" in {source['tookMs']} ms" if source.get("tookMs") is not None else ""
+        click.echo(f"{source['title']:<34} {state}{said}{took}{end}")
 
 
 def _day(name: str) -> date | None:

@@ -129,6 +129,7 @@ def macro_f1(truth: np.ndarray, guess: np.ndarray) -> float:
 
 def main() -> None:
     messages = load("train")
+    messages = [message for message in messages if certain(reading_of(message)) is None]  # the model never sees the others
     samples = [reading_of(message).features for message in messages]
     labels = np.array([CLASSES.index(message.workflow) for message in messages])
     best: tuple[float, float, float] | None = None

@@ -2,6 +2,9 @@
 
 import os
 import secrets
+from contextlib import suppress
+from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 from services.settings import Settings
 
@@ -12,10 +15,15 @@ def secret_key(settings: Settings) -> str:
         return settings.secret_key
     path = settings.instance_dir / "secret_key"
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    except FileExistsError:
-        return path.read_text().strip()
-    with os.fdopen(handle, "w") as file:
+    if not path.exists():
+        _make(path)
+    return path.read_text().strip()
+
+
+def _make(path: Path) -> None:
+    """Write it whole under another name first: workers start together, and none may read half a key or another one."""
+    with NamedTemporaryFile("w", dir=path.parent, prefix=path.name) as file:  # 0600
         file.write(secrets.token_urlsafe(48))
-    return path.read_text()
+        file.flush()
+        with suppress(FileExistsError):
+            os.link(file.name, path)

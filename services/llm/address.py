@@ -4,7 +4,9 @@ import ipaddress
 import socket
 from urllib.parse import urlsplit
 
-_METADATA_NAMES = frozenset({"metadata", "metadata.google.internal", "metadata.goog", "instance-data", "instance-data.ec2.internal"})
+_METADATA_NAMES = frozenset(
+    {"metadata", "metadata.google.internal", "metadata.goog", "instance-data", "instance-data.ec2.internal"}
+)
 _METADATA = tuple(
     ipaddress.ip_network(network)
     for network in (

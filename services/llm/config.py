@@ -135,7 +135,9 @@ def _azure(environ: Mapping[str, str], allow_private: bool) -> ProviderSettings 
 
 _BUILDERS = {"groq": _groq, "azure": _azure, "openai": _openai}
 
-_FIELDS = frozenset({"name", "base_url", "key", "key_env", "model", "models", "window", "capabilities", "price", "headers", "tokens_parameter"})
+_FIELDS = frozenset(
+    "name base_url key key_env model models window capabilities price headers tokens_parameter".split()
+)
 
 
 def _providers_file(environ: Mapping[str, str]) -> dict:

@@ -94,13 +94,14 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The last delta of a stream that ended well."""
+    """The last delta of a stream that ended well. `left_out` counts messages that the model's window had no room for."""
 
     provider: str
     model: str
     reason: str
     usage: tuple[Usage, ...]
     attempts: tuple[Attempt, ...]
+    left_out: int = 0
 
 
 Delta = Began | Content | Reasoning | ToolCall | Switched | Finished

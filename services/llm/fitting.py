@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 Messages = Sequence[Mapping[str, object]]
 _PER_MESSAGE = 4  # role and separators
 _SAFETY = 0.9  # an estimate is no count
+_REPLY = 1024  # tokens kept free for the answer
 
 
 def text_tokens(size: int) -> int:
@@ -26,12 +27,17 @@ def count(messages: Messages) -> int:
     return sum(map(message_tokens, messages))
 
 
+def room(window: int, reply: int | None) -> int:
+    """Tokens of a window that the messages may take, so that the answer still fits."""
+    return window - min(reply or _REPLY, window // 2)
+
+
 def fit(messages: Messages, tokens: int) -> Messages:
     """The messages that fit into `tokens`: oldest left out first, never a system message or the last one."""
-    budget = int(tokens * _SAFETY)
-    kept = list(messages)
-    total = count(kept)
-    at = 0
+    budget, total = int(tokens * _SAFETY), count(messages)
+    if total <= budget:
+        return messages
+    kept, at = list(messages), 0
     while total > budget and at < len(kept) - 1:
         if kept[at].get("role") in ("system", "developer"):
             at += 1

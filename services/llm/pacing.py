@@ -29,7 +29,7 @@ class Beat:
             sleep(self.interval)  # another thread's hub: its greenlets cannot be switched to from here
             return
         waiting = self._waiting[phase]
-        waiting[greenlet] = None  # popped below from this very dict, also when a beat has meanwhile put a new one in its place
+        waiting[greenlet] = None
         if self._timer is None:
             period = self.interval / PHASES
             self._timer = hub.loop.timer(period, period)
@@ -42,7 +42,7 @@ class Beat:
     def _next(self) -> None:
         """The timer's callback, in the hub: greenlets woken here run until they wait again."""
         self._phase = phase = (self._phase + 1) % PHASES
-        waiting, self._waiting[phase] = self._waiting[phase], {}
+        waiting = self._waiting[phase]
         for greenlet in list(waiting):
             if greenlet in waiting:  # not interrupted by one of those before it
                 greenlet.switch()

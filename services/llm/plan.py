@@ -2,99 +2,41 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
-from services.errors import InvalidRequest
 from services.llm import fitting
-from services.llm.breaker import Breaker
+from services.llm.breaker import OPEN, Breaker
 from services.llm.deltas import LLMRequest
 from services.llm.failures import CREDENTIAL_ONLY, Again, Failure, Next, Trip
+from services.llm.routes import Board, Candidate, Route
 
 SHORT_WAIT = 2.0  # seconds of Retry-After that are worth waiting for when nobody else is there
 _JITTER = (0.2, 0.6)
 _FAST = 0.05
-_REPLY = 1024  # tokens kept free for the answer when a conversation is trimmed
-
-
-class Board:
-    """All circuits: one a provider, one for each of its credentials, one for each of its models."""
-
-    def __init__(self) -> None:
-        self._breakers: dict[tuple[str, str, object], Breaker] = {}
-        self._turns: dict[str, int] = {}
-
-    def provider(self, name: str) -> Breaker:
-        return self._get(name, "provider", None)
-
-    def credential(self, name: str, index: int) -> Breaker:
-        return self._get(name, "credential", index)
-
-    def model(self, name: str, model: str) -> Breaker:
-        return self._get(name, "model", model)
-
-    def rotation(self, name: str, keys: int) -> list[int]:
-        """The indices of a provider's keys, beginning with the next whose turn it is."""
-        first = self._turns[name] = (self._turns.get(name, -1) + 1) % max(keys, 1)
-        return [(first + step) % keys for step in range(keys)]
-
-    def _get(self, name: str, scope: str, which: object) -> Breaker:
-        return self._breakers.setdefault((name, scope, which), Breaker())
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """One provider as a place in the order, with the model this turn asks it for."""
-
-    name: str
-    model: str
-    keys: int = 1
-    window: int | None = None
-
-
-@dataclass(slots=True)
-class Candidate:
-    """A route with the credential it uses, and the leases of the circuits it passed."""
-
-    route: Route
-    key: int
-    leases: dict[str, tuple[Breaker, int]] = field(default_factory=dict)
-
-    def committed(self) -> None:
-        for breaker, lease in self.leases.values():
-            breaker.committed(lease)
-
-    def succeeded(self) -> None:
-        for breaker, lease in self.leases.values():
-            breaker.succeeded(lease)
-
-    def failed(self, now: float, failure: Failure) -> None:
-        """Only the circuit that the failure is about takes it; the others just end their lease."""
-        scope = "credential" if failure.kind in CREDENTIAL_ONLY else "model" if failure.policy.trip is Trip.MODEL else "provider"
-        for name, (breaker, lease) in self.leases.items():
-            if name == scope:
-                breaker.failed(now, lease, failure)
-            else:
-                breaker.release(lease)
-
-    def released(self) -> None:
-        for breaker, lease in self.leases.values():
-            breaker.release(lease)
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The next attempt. `messages` differ from the request's when it had to be trimmed."""
+    """The next attempt. `messages` are what it sends; `trimmed` says that a provider had found them too long."""
 
     candidate: Candidate | None  # None: the embedded provider
+    messages: fitting.Messages
     pause: float = 0.0
-    messages: fitting.Messages | None = None
+    trimmed: bool = False
 
 
 class Plan:
     """One turn's way through the providers."""
 
     def __init__(
-        self, board: Board, routes: Sequence[Route], request: LLMRequest, *, offline: bool, switch_on_filter: bool, jitter: Callable[[float, float], float]
+        self,
+        board: Board,
+        routes: Sequence[Route],
+        request: LLMRequest,
+        *,
+        offline: bool,
+        switch_on_filter: bool,
+        jitter: Callable[[float, float], float],
     ) -> None:
         self._board = board
         self._routes = list(routes)
@@ -105,12 +47,20 @@ class Plan:
         self._spent: set[str] = set()  # providers this turn is done with
         self._tried_keys: set[tuple[str, int]] = set()
         self._again: set[str] = set()  # providers that had their second try
-        self._trimmed = False
         self._larger_than = 0
         self._rotations = {route.name: board.rotation(route.name, route.keys) for route in self._routes}
 
     def first(self, now: float) -> Step | None:
         return self._onward(now)
+
+    def why(self, now: float) -> Failure:
+        """Why nobody can be asked, in case nobody can."""
+        for route in self._routes:
+            for key in self._rotations[route.name]:
+                for breaker in self._breakers(route, key).values():
+                    if breaker.state(now) == OPEN:
+                        return Failure(breaker.reason)
+        return Failure("not_configured")
 
     def after(self, failure: Failure, step: Step, now: float, committed: bool, refuse: Callable[[str], bool]) -> Step | None:
         """What follows `failure`; None when the turn is over. `refuse` tells the provider to leave a parameter out."""
@@ -119,7 +69,7 @@ class Plan:
             return None
         route = candidate.route
         if policy.again is Again.ADJUSTED and not committed:
-            return self._same(step, now) if refuse(failure.param) else None
+            return self._same(step, now, forced=True) if refuse(failure.param) else None
         if policy.again in (Again.FAST, Again.JITTER) and not committed and route.name not in self._again:
             self._again.add(route.name)
             if same := self._same(step, now, _FAST if policy.again is Again.FAST else self._jitter(*_JITTER)):
@@ -146,7 +96,7 @@ class Plan:
                     continue
                 breakers = self._breakers(route, key)
                 if all(breaker.ready(now) for breaker in breakers.values()):
-                    return Step(self._take(route, key, breakers, now))
+                    return self._step(route, key, breakers, now)
         return None
 
     def _soonest(self, now: float) -> Step | None:
@@ -163,7 +113,7 @@ class Plan:
         if not shut:
             return None
         *_, route, key, breakers = min(shut, key=lambda entry: entry[:2])
-        return Step(self._take(route, key, breakers, now))
+        return self._step(route, key, breakers, now)
 
     def _alone(self, failure: Failure, step: Step, now: float, committed: bool) -> Step | None:
         """The same provider again, because no other could answer."""
@@ -193,20 +143,19 @@ class Plan:
         self._larger_than = max(self._larger_than, route.window or 0, failure.limit or 0) or math.inf
         if larger := self._other(now):
             return larger
-        messages = step.messages or self._request.messages
-        tokens = failure.limit or route.window or fitting.count(messages) // 2
-        shorter = fitting.fit(messages, tokens - min(self._request.max_tokens or _REPLY, tokens // 2))
-        if self._trimmed or len(shorter) == len(messages):
+        tokens = fitting.count(step.messages) // 2  # the estimate may be what was wrong
+        if limit := failure.limit or route.window:
+            tokens = min(tokens, fitting.room(limit, self._request.max_tokens))
+        shorter = fitting.fit(step.messages, tokens)
+        if step.trimmed or len(shorter) == len(step.messages):
             return None
-        self._trimmed = True
-        same = self._same(step, now)
-        return same and replace(same, messages=shorter)
+        return replace(self._same(step, now, forced=True), messages=shorter, trimmed=True)
 
     def _embedded(self) -> Step | None:
         if not self._offline:
             return None
         self._offline = False
-        return Step(None)
+        return Step(None, self._request.messages)
 
     def _breakers(self, route: Route, key: int) -> dict[str, Breaker]:
         board = self._board
@@ -216,24 +165,12 @@ class Plan:
             "model": board.model(route.name, route.model),
         }
 
+    def _step(self, route: Route, key: int, breakers: dict[str, Breaker], now: float) -> Step:
+        """An attempt with what fits: where it is plain beforehand that a window is too small, it is not tried out."""
+        messages = self._request.messages
+        if route.window is not None:
+            messages = fitting.fit(messages, fitting.room(route.window, self._request.max_tokens))
+        return Step(self._take(route, key, breakers, now), messages)
+
     def _take(self, route: Route, key: int, breakers: dict[str, Breaker], now: float) -> Candidate:
         return Candidate(route, key, {scope: (breaker, breaker.take(now)) for scope, breaker in breakers.items()})
-
-
-def order(routes: Sequence[Route], offered: dict[str, Sequence[str]], request: LLMRequest, embedded: str | None) -> list[Route]:
-    """The routes with a person's choice first. InvalidRequest where the choice does not exist."""
-    provider, model = request.provider, request.model
-    if provider is None and model is not None:
-        provider = next((name for name, models in offered.items() if model in models), None)
-        if provider is None:
-            raise InvalidRequest("This model is not offered.", field="model")
-    if provider is None:
-        return list(routes)
-    if provider == embedded:
-        return []
-    chosen = next((route for route in routes if route.name == provider), None)
-    if chosen is None:
-        raise InvalidRequest("This provider is not available.", field="provider")
-    if model is not None and model not in offered[provider]:
-        raise InvalidRequest("This provider does not offer that model.", field="model")
-    return [replace(chosen, model=model or chosen.model), *(route for route in routes if route is not chosen)]

@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from services.llm import fitting
 from services.llm.deltas import Attempt, Usage
 from services.llm.prices import PriceTable
-from services.llm.wire import Counted
+from services.llm.wire_events import Counted
 
 
 @dataclass(slots=True)
@@ -25,38 +26,47 @@ class Trail:
 
 @dataclass(slots=True)
 class Run:
-    """One attempt while it runs. Times as the service's monotonic clock gives them."""
+    """One attempt while it runs. Times are monotonic."""
 
     provider: str
     asked: str  # the model we asked for
-    started: float
+    embedded: bool = False  # it reads no prompt: no tokens, no cost
     model: str = ""  # as reported by the provider, once it did
+    started: float | None = None
     first: float | None = None  # when the first content came
     committed: bool = False
     weight: int = 0  # of what it wrote, see fitting.weigh
     counted: Counted | None = None
     reason: str = "stop"
+    left_out: int = 0  # messages that did not fit
+    recorded: bool = False
 
     def attempt(self, outcome: str, start: float, now: float) -> Attempt:
         return Attempt(
             self.provider,
             self.model or self.asked,
             outcome,
-            started_ms=round((self.started - start) * 1000),
-            ttft_ms=None if self.first is None else round((self.first - self.started) * 1000),
-            duration_ms=round((now - self.started) * 1000),
+            started_ms=_ms(self.started - start),
+            ttft_ms=None if self.first is None else _ms(self.first - self.started),
+            duration_ms=_ms(now - self.started),
         )
 
-    def usage(self, prompt_tokens: int, wasted: bool, prices: PriceTable) -> Usage | None:
+    def usage(self, messages: fitting.Messages, wasted: bool, prices: PriceTable) -> Usage | None:
         """What it used: counted by the provider, else estimated from what it wrote; None when it never began."""
-        if self.counted is None and not self.committed:
-            return None
-        prompt, completion, cost = prompt_tokens, -(-self.weight // 4), None
         if self.counted is not None:
             prompt, completion, cost = self.counted.prompt_tokens, self.counted.completion_tokens, self.counted.cost
+        elif not self.committed:
+            return None
+        elif self.embedded:
+            prompt, completion, cost = 0, fitting.text_tokens(self.weight), 0.0
+        else:
+            prompt, completion, cost = fitting.count(messages), fitting.text_tokens(self.weight), None
         price = prices.price(self.provider, self.model, self.asked)
         if cost is None and price is not None:
             cost = price.of(prompt, completion)
-        return Usage(
-            self.provider, self.model or self.asked, prompt, completion, estimated=self.counted is None, wasted=wasted, cost=cost
-        )
+        model = self.model or self.asked
+        return Usage(self.provider, model, prompt, completion, estimated=self.counted is None, wasted=wasted, cost=cost)
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)

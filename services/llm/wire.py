@@ -4,17 +4,18 @@ Every split of the same bytes gives the same events. What users may see is mende
 """
 
 import json
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import orjson
 
-from services.llm.deltas import Content, Reasoning, ToolCall
+from services.llm.channels import Channels
 from services.llm.errorbody import ErrorBody, is_error, read_error
 from services.llm.eventstream import CAP, EventStreamDecoder, Kind, Special
-from services.llm.text import Mender, ThinkSplitter
+from services.llm.wire_events import Broken, Counted, Ended, Named, WireEvent
 
 MALFORMED_LIMIT = 3
+_MODEL = re.compile(r"[A-Za-z0-9][\w.:/@+ -]{0,199}", re.ASCII)  # it is shown to people: nothing but a name passes
 
 _REASONS = {
     "stop": "stop", "end_turn": "stop", "eos": "stop", "eos_token": "stop", "stop_sequence": "stop", "complete": "stop",
@@ -25,40 +26,6 @@ _REASONS = {
 _FAILED = {"error", "insufficient_system_resource", "abort"}
 
 
-@dataclass(frozen=True, slots=True)
-class Named:
-    """The model as the provider itself calls it; once, before everything else."""
-
-    model: str
-
-
-@dataclass(frozen=True, slots=True)
-class Counted:
-    """Tokens as the provider counts them; the last one counts. `cost` in US dollars where it says so (OpenRouter)."""
-
-    prompt_tokens: int
-    completion_tokens: int
-    cost: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """A finish reason arrived: the answer is whole, though usage may follow."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Broken:
-    """The stream failed. `kind` is `error` (the provider said so), `malformed` or `page`. Nothing follows it."""
-
-    kind: str
-    error: ErrorBody = ErrorBody()
-
-
-WireEvent = Content | Reasoning | ToolCall | Named | Counted | Ended | Broken
-
-
 class ChatWire:
     """Reads one answer. `done` says that nothing more can come; `ended` that the answer is whole."""
 
@@ -67,13 +34,10 @@ class ChatWire:
         self.ended = False
         self.seen = False  # at least one thing that belongs to an answer or an error
         self._events = EventStreamDecoder(cap)
-        self._content, self._reasoning = Mender(), Mender()
-        self._arguments: dict[int, Mender] = {}
-        self._think: ThinkSplitter | None = ThinkSplitter()
+        self._channels = Channels()
         self._model = ""
         self._counted: Counted | None = None
         self._malformed = 0
-        self._lenient = False  # the last payload came through a decoder that lets surrogates pass
 
     def feed(self, data: bytes) -> list[WireEvent]:
         out: list[WireEvent] = []
@@ -90,7 +54,7 @@ class ChatWire:
             if not self.done:
                 self._event(event, out)
         if not self.done:
-            self._flush(out)
+            self._channels.flush(out)
         self.done = True
         return out
 
@@ -113,11 +77,11 @@ class ChatWire:
             return
         try:
             chunk = orjson.loads(payload)
-            self._lenient = False
+            self._channels.lenient = False
         except orjson.JSONDecodeError:
             if not payload.strip():
                 return
-            chunk, self._lenient = _loads(payload)
+            chunk, self._channels.lenient = _loads(payload)
         if type(chunk) is not dict:
             self._count_malformed(out)
             return
@@ -149,7 +113,7 @@ class ChatWire:
         if type(delta) is dict:
             content = delta.get("content")
             if content and type(content) is str and len(delta) <= 2 and not reason:
-                self._say(content, out)  # the way of nearly every chunk
+                self._channels.say(content, out)  # the way of nearly every chunk
                 return
             self._delta(delta, out)
         if reason and type(reason) is str:
@@ -158,58 +122,15 @@ class ChatWire:
     def _delta(self, delta: dict, out: list[WireEvent]) -> None:
         thought = delta.get("reasoning_content") or delta.get("reasoning")
         if thought and type(thought) is str:
-            self._muse(thought, out)
+            self._channels.muse(thought, out)
         content = delta.get("content") or delta.get("refusal")
         if type(content) is str:
-            self._say(content, out)
+            self._channels.say(content, out)
         elif type(content) is list:
-            self._parts(content, out)
+            self._channels.parts(content, out)
         calls = delta.get("tool_calls")
         for call in calls if type(calls) is list else ():
-            self._call(call, out)
-
-    def _say(self, text: str, out: list[WireEvent]) -> None:
-        mender = self._content
-        if self._lenient or mender.pending or "\0" in text:
-            text = mender.mend(text)
-        if not text:
-            return
-        if self._think is None:
-            out.append(Content(text))
-            return
-        for thought, piece in self._think.feed(text):
-            out.append(Reasoning(piece) if thought else Content(piece))
-        if self._think.settled:
-            self._think = None
-
-    def _muse(self, text: str, out: list[WireEvent]) -> None:
-        mender = self._reasoning
-        if self._lenient or mender.pending or "\0" in text:
-            text = mender.mend(text)
-        if text:
-            out.append(Reasoning(text))
-
-    def _parts(self, parts: list, out: list[WireEvent]) -> None:
-        """Content as a list of typed parts, as Mistral's thinking models write it."""
-        for part in parts:
-            if type(part) is not dict:
-                continue
-            if type(part.get("text")) is str:
-                self._say(part["text"], out)
-            for thought in part.get("thinking") if type(part.get("thinking")) is list else ():
-                if type(thought) is dict and type(thought.get("text")) is str:
-                    self._muse(thought["text"], out)
-
-    def _call(self, call: object, out: list[WireEvent]) -> None:
-        if type(call) is not dict:
-            return
-        index = call.get("index") if type(call.get("index")) is int else 0
-        function = call.get("function") if type(call.get("function")) is dict else {}
-        arguments = function.get("arguments")
-        text = self._arguments.setdefault(index, Mender()).mend(arguments if type(arguments) is str else "")
-        identity, name = (value if type(value) is str and value else None for value in (call.get("id"), function.get("name")))
-        if text or identity or name:
-            out.append(ToolCall(index, identity, name, text))
+            self._channels.call(call, out)
 
     def _reason(self, reason: str, choice: Mapping, out: list[WireEvent]) -> None:
         if reason in _FAILED:
@@ -220,25 +141,14 @@ class ChatWire:
 
     def _finish(self, reason: str, out: list[WireEvent]) -> None:
         if not self.ended:
-            self._flush(out)
+            self._channels.flush(out)
             self.ended = True
             out.append(Ended(reason))
 
-    def _flush(self, out: list[WireEvent]) -> None:
-        """What was held back because a second half might have followed."""
-        if thought := self._reasoning.rest():
-            out.append(Reasoning(thought))
-        rest = self._content.rest()
-        if self._think is None:
-            held = [(False, rest)]
-        else:
-            held = [*(self._think.feed(rest) if rest else ()), *self._think.rest()]
-        out.extend(Reasoning(piece) if thought else Content(piece) for thought, piece in held if piece)
-
     def _name(self, model: object, out: list[WireEvent]) -> None:
-        if model and type(model) is str:
-            self._model = model[:200]
-            out.append(Named(_printable(self._model)))
+        if type(model) is str and _MODEL.fullmatch(model):
+            self._model = model
+            out.append(Named(model))
 
     def _count(self, usage: object, out: list[WireEvent]) -> None:
         if type(usage) is not dict:
@@ -292,7 +202,3 @@ def _loads(payload: bytes) -> tuple[object, bool]:
         return json.loads(payload.decode("utf-8", "replace"), strict=False), True
     except (ValueError, RecursionError):
         return None, True
-
-
-def _printable(text: str) -> str:
-    return "".join(character for character in text if character.isprintable() and not "\ud800" <= character <= "\udfff")

@@ -90,6 +90,7 @@ class History:
     end: date
     source: SourceNote
     notes: tuple[str, ...] = ()
+    data_end: date | None = None  # the last day the source has, where the window ends before it
 
     @property
     def opening(self) -> int:

@@ -10,7 +10,7 @@ from gevent.pool import Pool
 
 from services.errors import InvalidRequest, NotFound, Unprocessable
 from services.llm.deltas import LLMRequest
-from services.market import embedded, evidence, macro, planning
+from services.market import embedded, evidence, grounding, macro, planning
 from services.market.bars import History
 from services.market.cache import BarCache, MemoryCache
 from services.market.config import MarketSettings
@@ -31,6 +31,7 @@ LEAD = timedelta(days=420)  # calendar days before a window: 252 closes for the 
 MOST_SYMBOLS = 20
 AT_ONCE = 6
 FULL_RECORD = date(1990, 1, 1)
+FIRST_DAY = date(1900, 1, 1)  # nobody has daily prices from before
 
 
 class MarketDesk:
@@ -48,7 +49,7 @@ class MarketDesk:
     def resolve(self, text: str, context: Mapping[str, Any] | None = None) -> Resolution:
         """The instruments a question and its context name."""
         symbols = [str(s) for s in (context or {}).get("symbols") or ()][:MOST_SYMBOLS]
-        return off_loop(resolve, text, symbols) if len(text) > 2000 else resolve(text, symbols)
+        return off_loop(resolve, text, symbols)  # the longest message takes 80 ms, the names' first use 30
 
     def symbols(self, text: str, context: Mapping[str, Any] | None = None) -> list[str]:
         """The symbols of `resolve`, in order."""
@@ -61,13 +62,14 @@ class MarketDesk:
         """
         if not well_formed(symbol):
             raise InvalidRequest("A symbol has letters, digits and one of . - ^ = only, such as AAPL or 7203.T.", field="symbol")
-        known = catalogue().get(symbol)
+        known = off_loop(lambda: catalogue().get(symbol))
         if known:
             return known
         if self.settings.networked:
             return Instrument(symbol.upper(), symbol.upper(), "", "", "unlisted")
-        raise NotFound(f"{symbol.upper()} is not a symbol known here.{_nearest(symbol)}", field="symbol",
-                       nearest=[i.as_dict() for i in catalogue().nearest(symbol)])
+        near = off_loop(lambda: catalogue().nearest(symbol))
+        hint = f" Nearest: {evidence.listed([f'{i.symbol} ({i.name})' for i in near], 'or')}." if near else ""
+        raise NotFound(f"{symbol.upper()} is not a symbol known here.{hint}", field="symbol", nearest=[i.as_dict() for i in near])
 
     # --- prices and measures -----------------------------------------------------------------------------------------
 
@@ -83,6 +85,7 @@ class MarketDesk:
         if start and start > today:
             raise InvalidRequest("The start is in the future.", field="start")
         instrument = self.instrument(symbol)
+        start = start and max(start, FIRST_DAY)
         found = self._found(instrument, (start or min(end or today, today) - timedelta(days=366)) - LEAD, min(end or today, today))
         last = found.bars.last
         end = min(end or last, today)
@@ -92,7 +95,7 @@ class MarketDesk:
             raise Unprocessable(
                 f"{instrument.symbol} has no prices from {begins} to {end}; there are some from {found.bars.first} to {last}.",
                 field="start" if begins > last else "end", first=str(found.bars.first), last=str(last))
-        history = History(instrument, cut, begins, end, found.source, found.notes)
+        history = History(instrument, cut, begins, end, found.source, found.notes, last)
         return history.with_notes(*_age_notes(history, start, end, today))
 
     def measures(
@@ -117,14 +120,13 @@ class MarketDesk:
         except NotFound:
             return None
         cut = found.bars.between(days.first, days.last)
-        return History(instrument, cut, history.window.first, days.last, found.source, found.notes) if len(cut) > 2 else None
+        return History(instrument, cut, history.window.first, days.last, found.source, found.notes, found.bars.last) if len(cut) > 2 else None
 
     def _found(self, instrument: Instrument, start: date, end: date) -> Found:
         try:
             return self._sources.bars(instrument, start, end)
         except NoData as failure:
-            raise NotFound(f"There are no prices for {instrument.symbol}. {failure.message}", field="symbol",
-                           nearest=[i.as_dict() for i in _with_prices(instrument)]) from None
+            raise NotFound(f"There are no prices for {instrument.symbol}. {failure.message}", field="symbol") from None
 
     # --- evidence and reports ----------------------------------------------------------------------------------------
 
@@ -166,6 +168,10 @@ class MarketDesk:
         pack = pack if pack is not None else self.evidence(question, dict(context or {}) | {"assistant": assistant})
         return write_report(question, assistant, context or {}, pack)
 
+    def check(self, answer: str, pack: evidence.EvidencePack, question: str = "") -> list[evidence.Mark]:
+        """The marks of an answer's figures, found off the event loop."""
+        return off_loop(grounding.check, answer, pack, question)
+
     def _all(
         self, instruments: Sequence[Instrument], start: date, end: date, notes: list[str]
     ) -> dict[str, tuple[Found, Instrument]]:
@@ -193,8 +199,12 @@ class MarketDesk:
 
     # --- looking after it --------------------------------------------------------------------------------------------
 
-    def sources(self) -> list[dict[str, object]]:
-        """What is configured, what it last said, and where the embedded data end: for `flask market sources`."""
+    def sources(self, *, ask: bool = False) -> list[dict[str, object]]:
+        """What is configured, what it last said, and where its data end; with `ask` each configured one is asked now."""
+        if ask:
+            self._sources.probe(catalogue().by_symbol["AAPL"])
+            self._macro.items([])
+            self._fundamentals.probe()
         return self._sources.report() + self._macro.report() + self._fundamentals.report()
 
     def refresh(self, symbols: Sequence[str], start: date | None = None) -> Iterator[tuple[str, History | str]]:
@@ -227,7 +237,7 @@ def _windowed(
         if not len(cut.between(begins, end)):
             notes.append(f"There are no prices for {instrument.symbol} in {span.label}.")
             continue
-        history = History(instrument, cut, begins, end, result.source, result.notes)
+        history = History(instrument, cut, begins, end, result.source, result.notes, result.bars.last)
         histories[symbol] = history.with_notes(*_age_notes(history, span.start, end, today))
     return histories, span
 
@@ -251,17 +261,6 @@ def _ago(day: date, today: date) -> str:
     words = ("less than a year", "more than a year", "more than two years", "more than three years", "more than four years",
              "more than five years")
     return f"{words[years] if years < len(words) else 'many years'} ago"
-
-
-def _with_prices(instrument: Instrument) -> list[Instrument]:
-    near = catalogue().nearest(instrument.name, 60)
-    shipped = set(embedded.symbols())
-    return [i for i in near if i.symbol in shipped and i != instrument][:3]
-
-
-def _nearest(symbol: str) -> str:
-    near = catalogue().nearest(symbol)
-    return f" Nearest: {evidence.listed([f'{i.symbol} ({i.name})' for i in near], 'or')}." if near else ""
 
 
 def _tolerance(value: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import TypeVar
 import gevent
 import orjson
 import requests
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from services.market.failures import Blocked, Malformed, NoData, SourceLimited, TimedOut, Unreachable
 
@@ -17,6 +19,9 @@ T = TypeVar("T")
 MAX_BYTES = 16 * 1024 * 1024
 CHUNK = 64 * 1024
 USER_AGENT = "Tickertape"
+
+# At DEBUG it writes whole addresses, and some sources take their key in the address.
+logging.getLogger("urllib3.connectionpool").setLevel(logging.INFO)
 
 
 @dataclass(frozen=True)
@@ -65,13 +70,11 @@ def get(
         if fired is not timeout:
             raise
         raise TimedOut(f"It did not answer within {limit:g} s.") from None
-    except requests.Timeout:
+    except (requests.Timeout, ReadTimeoutError):
         raise TimedOut(f"It did not answer within {limit:g} s.") from None
-    except (requests.RequestException, OSError) as error:
-        if time.monotonic() >= deadline:
-            raise TimedOut(f"It did not answer within {limit:g} s.") from None
-        if isinstance(error, requests.exceptions.ChunkedEncodingError | requests.exceptions.ContentDecodingError):
-            raise Malformed("Its answer was cut short.") from None
+    except HTTPError:  # what a read of the raw body raises: cut, or not encoded as it says
+        raise Malformed("Its answer was cut short.") from None
+    except (requests.RequestException, OSError):
         raise Unreachable("It could not be reached.") from None
 
 

@@ -106,6 +106,14 @@ class Fundamentals:
             return self._settings.addresses["sec_files"] + "/files/company_tickers.json"
         return f"{self._settings.addresses['sec']}/api/xbrl/companyfacts/CIK{key.partition(':')[2]}.json"
 
+    def probe(self) -> None:
+        """Ask for the list of companies, so that the state is of now."""
+        if self._settings.configured("sec"):
+            try:
+                self._document("tickers")
+            except SourceFailure:
+                return  # the state holds the reason
+
     def report(self) -> list[dict[str, object]]:
         return [{"name": "sec", "title": SOURCE, "configured": self._settings.configured("sec"), "last": self._last,
                  "dataEnd": None}]

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
 YEAR = 252
-BLOCK = 64  # rows of the recursion solved by one matrix product: 20,000 bars take 0.5 ms, a Python loop takes 4
+NOTHING = 1e-20  # a weight below the last digit of any price
 
 
 # --- returns ---------------------------------------------------------------------------------------------------------
@@ -286,7 +286,8 @@ def position_size(capital: float, risk_fraction: float, entry: float, stop: floa
 
 def _finite(values: ArrayLike) -> Array:
     v = np.asarray(values, dtype=float)
-    return v[np.isfinite(v)]
+    known = np.isfinite(v)
+    return v if known.all() else v[known]
 
 
 def _paired(a: ArrayLike, b: ArrayLike) -> tuple[Array, Array]:
@@ -294,7 +295,7 @@ def _paired(a: ArrayLike, b: ArrayLike) -> tuple[Array, Array]:
     if x.shape != y.shape:
         raise ValueError(f"returns of {len(x)} and {len(y)} days cannot be paired")
     both = np.isfinite(x) & np.isfinite(y)
-    return x[both], y[both]
+    return (x, y) if both.all() else (x[both], y[both])
 
 
 def _constant(values: Array) -> bool:
@@ -328,7 +329,7 @@ def _wilder(values: ArrayLike, window: int) -> Array:
 def _smooth(values: ArrayLike, weight: float) -> Array:
     """y[0] = v[0], y[t] = (1 - weight) y[t-1] + weight v[t], from the first finite value; NaN from a later gap on.
 
-    Solved block by block: within a block as one product with the recursion's matrix, between blocks by one scalar.
+    Solved by doubling: after the step of s each y holds the last 2 s terms, until a term that old weighs nothing.
     """
     v = np.asarray(values, dtype=float)
     out = np.full(len(v), np.nan)
@@ -337,19 +338,11 @@ def _smooth(values: ArrayLike, weight: float) -> Array:
     x = v[begin : begin + int(gaps[0])] if len(gaps) else v[begin:]
     if not len(x):
         return out
-    keep = 1 - weight
-    steps = np.arange(BLOCK)
-    lag = steps[:, None] - steps[None, :]
-    matrix = np.where(lag >= 0, weight * keep ** np.maximum(lag, 0), 0.0)
-    rest = x[1:]
-    padded = np.zeros(-(-len(rest) // BLOCK) * BLOCK)
-    padded[: len(rest)] = rest
-    local = padded.reshape(-1, BLOCK) @ matrix.T
-    carries, carry, whole = np.empty(len(local)), float(x[0]), keep**BLOCK
-    for block, end in enumerate(local[:, -1].tolist()):
-        carries[block] = carry
-        carry = carry * whole + end
-    smoothed = (local + carries[:, None] * keep ** (steps + 1)).ravel()[: len(rest)]
-    out[begin] = x[0]
-    out[begin + 1 : begin + len(x)] = smoothed
+    y = weight * x
+    y[0] = x[0]
+    step, fade = 1, 1 - weight
+    while step < len(y) and fade > NOTHING:
+        y[step:] = y[step:] + fade * y[:-step]
+        step, fade = 2 * step, fade * fade
+    out[begin : begin + len(x)] = y
     return out

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import NamedTuple
 
@@ -106,6 +107,7 @@ MORE: dict[str, Spec] = {
     "cvar95_parametric": Spec("One-day CVaR, 95 %, normal", "fraction", "mean(r) - std(r, ddof=1) * phi(1.645) / 0.05"),
     "var99_parametric": Spec("One-day VaR, 99 %, normal", "fraction", "mean(r) - 2.326 * std(r, ddof=1)"),
 }
+RECENT = 1500  # closes: a price before them weighs less than 1e-40 in any average whose last value is asked for
 AGAINST_BENCHMARK = ("beta", "alpha", "correlation")
 NEEDS = {"sma50": 50, "sma200": 200, "rsi14": 15, "macd": 26, "macd_signal": 34, "ema20": 20, "momentum_1m": 22,
          "momentum_3m": 64, "momentum_12m": 253, "bollinger_lower": 20, "bollinger_upper": 20, "average_move14": 15}
@@ -126,8 +128,9 @@ def measure(history: History, benchmark: History | None = None, *, more: bool = 
     figures["max_drawdown"] = fall.depth if fall and len(based) > 1 else math.nan
     spans = {"max_drawdown": (based.dates[fall.peak].item(), based.dates[fall.trough].item())} if fall else {}
     specs = SPECS | MORE if more else SPECS
+    common = _common(history)
     return [
-        _item(name, spec, figures[name], history, spans.get(name), _why_not(name, history, benchmark))
+        _item(name, spec, figures[name], common, spans.get(name), lambda name=name: _why_not(name, history, benchmark))
         for name, spec in specs.items()
     ]
 
@@ -152,6 +155,7 @@ def _more_of_returns(r: np.ndarray) -> dict[str, float]:
 
 
 def _of_prices(bars: Bars, history: History, more: bool) -> dict[str, float]:
+    bars = bars.slice(max(0, len(bars) - RECENT), len(bars))
     p = bars.close
     line = ind.macd(p)
     figures = {
@@ -181,6 +185,8 @@ def _against(based: Bars, benchmark: Bars | None) -> dict[str, float]:
 
 def paired_returns(one: Bars, other: Bars) -> tuple[np.ndarray, np.ndarray]:
     """The returns of two instruments over the days on which both have a close."""
+    if np.array_equal(one.dates, other.dates):
+        return ind.simple_returns(one.close), ind.simple_returns(other.close)
     _, at_one, at_other = np.intersect1d(one.dates, other.dates, assume_unique=True, return_indices=True)
     return ind.simple_returns(one.close[at_one]), ind.simple_returns(other.close[at_other])
 
@@ -202,22 +208,28 @@ def _why_not(name: str, history: History, benchmark: History | None) -> str:
     return "Not defined for these prices: they do not vary, or are not above zero."
 
 
+def _common(history: History) -> Item:
+    """What all items of a history share; each is this one with its own name and value."""
+    window = history.window
+    return Item("", "", None, "", source_text(history), "", as_of=window.last, currency=history.instrument.money,
+                symbol=history.instrument.symbol, begins=window.first, ends=window.last)
+
+
 def _item(
-    name: str, spec: Spec, value: float, history: History, span: tuple[date, date] | None, why_not: str
+    name: str, spec: Spec, value: float, common: Item, span: tuple[date, date] | None, why_not: Callable[[], str]
 ) -> Item:
     known = math.isfinite(value)
-    instrument, window = history.instrument, history.window
-    begins, ends = span or (window.first, window.last)
-    return Item(
-        id=name, label=spec.label, value=value if known else None, unit=spec.unit, source=source_text(history),
-        formula=spec.formula, as_of=window.last, currency=instrument.currency if spec.unit == "price" else None,
-        symbol=instrument.symbol, begins=begins, ends=ends, reason=None if known else why_not,
+    begins, ends = span or (common.begins, common.ends)
+    return replace(
+        common, id=name, label=spec.label, value=value if known else None, unit=spec.unit, formula=spec.formula,
+        currency=common.currency if spec.unit == "price" else None, begins=begins, ends=ends,
+        reason=None if known else why_not(),
     )
 
 
 def source_text(history: History) -> str:
-    """The source as a person reads it, with the last day it has for this instrument in the window."""
-    ends = f", data end {history.bars.last}" if history.source.name == "embedded" else ""
+    """The source as a person reads it; of the embedded set with the last day it has."""
+    ends = f", data end {history.data_end or history.bars.last}" if history.source.name == "embedded" else ""
     return history.source.title + ends
 
 

@@ -33,26 +33,29 @@ class Blend:
 def weights(text: str, mentions: Sequence[Mention]) -> dict[Instrument, float]:
     """Weights as fractions from "40% KO, 60% MSFT" or "KO 40 %, MSFT 60 %"; empty unless every name has one.
 
-    A share belongs to the nearest name after it, or before it where the text begins with a name.
+    A share belongs to the nearest name after it, or in the other way of writing, before it; the closer reading counts.
     """
-    named = [m for i, m in enumerate(mentions) if m.instrument not in {n.instrument for n in mentions[:i]}]
     shares = [(m.start(), m.end(), float(m[1]) / 100) for m in SHARE.finditer(text)]
-    if len(named) < 2 or len(shares) < len(named):
-        return {}
-    shares_first = shares[0][0] < named[0].start
-    found: dict[Instrument, float] = {}
-    for mention in named:
-        gaps = [
-            (mention.start - end if shares_first else start - mention.end, share)
-            for start, end, share in shares
-        ]
-        near = [(gap, share) for gap, share in gaps if 0 <= gap <= NEAR]
-        if not near:
-            return {}
-        found[mention.instrument] = min(near)[1]
+    readings = [_paired(shares, mentions, shares_first) for shares_first in (True, False)]
+    _, found = min(readings, key=lambda reading: (-len(reading[1]), reading[0]))
     whole = sum(found.values())
+    if len(found) < 2 or len(found) < len({m.instrument for m in mentions}):
+        return {}
     # "KO fell 10 % and MSFT 5 %" are no weights: they have to add up, or the text has to speak of holding.
     return found if 0.99 <= whole <= 1 + 1e-9 or (0 < whole < 1 and HELD.search(text)) else {}
+
+
+def _paired(
+    shares: Sequence[tuple[int, int, float]], mentions: Sequence[Mention], shares_first: bool
+) -> tuple[int, dict[Instrument, float]]:
+    """Each instrument's nearest share on one side of it, and how far apart they stand altogether."""
+    nearest: dict[Instrument, tuple[int, float]] = {}
+    for mention in mentions:
+        for start, end, share in shares:
+            gap = mention.start - end if shares_first else start - mention.end
+            if 0 <= gap <= NEAR and (mention.instrument not in nearest or gap < nearest[mention.instrument][0]):
+                nearest[mention.instrument] = (gap, share)
+    return sum(gap for gap, _ in nearest.values()), {i: share for i, (_, share) in nearest.items()}
 
 
 def capital(text: str) -> tuple[float, str] | None:

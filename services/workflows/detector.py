@@ -15,11 +15,11 @@ from services.workflows.catalogue import WORKFLOWS
 from services.workflows.features import Phrases, Reading, read, window
 
 WEIGHTS_FILE = Path(__file__).with_name("detector.json")
-PHRASES = Phrases(lexicon.CONCEPTS)
-_RULES = Phrases(
-    {"negation": lexicon.NEGATION, "brief": lexicon.BRIEF, "trade": lexicon.TRADE_OBJECTS, "start": lexicon.STARTERS, "quick": lexicon.BRIEF}
+PHRASES = Phrases(
+    lexicon.CONCEPTS
+    | {"#negation": lexicon.NEGATION, "#brief": lexicon.BRIEF, "#trade": lexicon.TRADE_OBJECTS, "#start": lexicon.STARTERS}
+    | {f"@{workflow}": names for workflow, names in lexicon.NAMES.items()}
 )
-_NAMES = Phrases(lexicon.NAMES)
 _MODEL = json.loads(WEIGHTS_FILE.read_text(encoding="utf-8")) if WEIGHTS_FILE.exists() else {"classes": [], "weights": {}}
 UNCERTAIN = 0.15  # so close to the threshold, a model may be asked (arbiter.py)
 
@@ -63,33 +63,33 @@ def chosen(workflow: str, symbols: Sequence[str] = ()) -> Detection:
     """The decision when the person has made it: `off` or a workflow's id."""
     if workflow == "off":
         return Detection(None, 1.0, "Workflows are off for this question.", tuple(symbols))
-    return Detection(workflow, 1.0, f"You chose {WORKFLOWS[workflow].name}.", tuple(symbols))
+    return Detection(workflow, 1.0, f"{WORKFLOWS[workflow].name} was chosen.", tuple(symbols))
 
 
 def certain(reading: Reading) -> Detection | None:
     """The rules, the strongest first. A refusal outranks the workflow it names."""
-    rules = _RULES.find(reading.words)
-    if "negation" in rules:
-        return Detection(None, 0.97, f"You ask for an answer without one (“{_quote(reading, rules['negation'])}”).")
-    named = _NAMES.find(reading.words)
-    if named and ("start" in rules or "workflow" in reading.words):
-        id = next(iter(named))
-        return Detection(id, 0.98, f"You ask for it by name (“{_quote(reading, named[id])}”).")
-    if _is_trade(reading, "trade" in rules):
+    said = reading.labels
+    if "#negation" in said:
+        return Detection(None, 0.97, f"You ask for an answer without one (“{reading.quote('#negation')}”).")
+    named = next((label for label in said if label.startswith("@")), None)
+    if named and ("#start" in said or "workflow" in reading.words):
+        return Detection(named[1:], 0.98, f"You ask for it by name (“{reading.quote(named)}”).")
+    if _is_trade(reading):
         return Detection(None, 0.95, "An order to trade. Tickertape places no orders; it answers about them.")
-    if "brief" in rules:
-        return Detection(None, 0.93, f"You ask for something short (“{_quote(reading, rules['brief'])}”).")
+    if "#brief" in said:
+        return Detection(None, 0.93, f"You ask for something short (“{reading.quote('#brief')}”).")
     return None
 
 
-def _is_trade(reading: Reading, has_object: bool) -> bool:
+def _is_trade(reading: Reading) -> bool:
     """An imperative to trade: the verb opens the message, and no question of whether to stands beside it."""
     rest = (word for word in reading.words if word not in lexicon.POLITE)
     if next(rest, "") not in lexicon.TRADE_VERBS:
         return False
     amount = any(word[0].isdigit() for word in reading.words)
-    undecided = {"should", "rating", "compare", "or", "debate"} & reading.concepts.keys()
-    return (amount or has_object) and not undecided
+    doubts = {"should", "compare", "or", "debate"} | ({"rating"} if "order" not in reading.labels else set())
+    undecided = doubts & reading.labels.keys()
+    return (amount or "#trade" in reading.labels) and not undecided
 
 
 def _likely(reading: Reading) -> Detection:
@@ -115,10 +115,6 @@ def _probabilities(reading: Reading) -> dict[str, float]:
     return {name: power / sum(powers) for name, power in zip(_MODEL["classes"], powers)}
 
 
-def _quote(reading: Reading, place: tuple[int, int]) -> str:
-    return " ".join(reading.words[place[0] : place[1]])
-
-
 # What a person reads as the reason: a sentence, and the concepts whose words are quoted with it.
 _WHY: dict[str, tuple[str, tuple[str, ...]]] = {
     "investmentResearch": ("A decision about an investment is better seen from several sides", ("should", "rating", "study", "invest")),
@@ -139,9 +135,9 @@ _WHY_NOT: tuple[tuple[str, str], ...] = (
 
 def _why(workflow: str, reading: Reading) -> str:
     sentence, concepts = _WHY[workflow]
-    quotes = [reading.quote(concept) for concept in concepts if concept in reading.concepts][:2]
+    quotes = [reading.quote(concept) for concept in concepts if concept in reading.labels][:2]
     return f"{sentence} ({', '.join(f'“{quote}”' for quote in quotes)})." if quotes else f"{sentence}."
 
 
 def _why_not(reading: Reading) -> str:
-    return next((why for concept, why in _WHY_NOT if concept in reading.concepts), "Nothing in it asks for more than one answer.")
+    return next((why for concept, why in _WHY_NOT if concept in reading.labels), "Nothing in it asks for more than one answer.")

@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-HEAD, TAIL = 1200, 600  # characters read of a long message: what is asked stands before or after what is pasted
+HEAD, TAIL = 1000, 500  # characters read of a long message: what is asked stands before or after what is pasted
 _WORD = re.compile(r"[^\W_]+")
 _PERCENT = re.compile(r"\d\s?%|\d percent\b|\d prozent\b")
 _END = ""  # the key under which a branch of the tree of phrases keeps the labels that end there
@@ -22,7 +22,7 @@ HYPOTHESES: tuple[tuple[str, ...], ...] = (
     ("beside", "compare|or", "symbols2"),
     ("beside+", "compare", "symbols2"),
     ("beside-", "symbols2", "-compare", "-or"),
-    ("lost", "risk|loss|protect", "financial", "-foreign!"),
+    ("lost", "risk|loss|protect", "financial", "-foreign!", "-profile"),
     ("lost+", "lost", "symbols1"),
     ("lost-study", "study", "risk", "named"),
     ("lost++", "loss|protect", "financial"),
@@ -42,9 +42,11 @@ HYPOTHESES: tuple[tuple[str, ...], ...] = (
     ("caused-learn", "macro", "learn|how|whatis", "-will", "-named"),
     ("sought", "seek|chance", "field|money|asset", "symbols0"),
     ("sought+", "seek", "chance|invest|now|money", "symbols0", "-elsewhere", "financial|chance|money"),
+    ("sought-named", "chance|seek", "named"),
     ("sought-chance", "chance", "symbols0", "financial", "-learn"),
     ("taught", "learn", "symbols0"),
     ("taught+", "learn|whatis|how", "symbols0", "-mine", "-chance", "-effect"),
+    ("past", "year", "lookup|loss|whatis", "-should"),
     ("fact", "lookup", "-should", "-rating", "-risk", "-loss", "-debate", "-compare"),
     ("fact+", "lookup", "named"),
     ("bare", "named", "-should", "-rating", "-risk", "-loss", "-protect", "-debate", "-compare", "-or", "-study", "-invest", "-effect", "-macro", "-portfolio"),
@@ -91,7 +93,8 @@ class Phrases:
 
     def find(self, words: Sequence[str]) -> dict[str, tuple[int, int]]:
         """Each label found, with the place (start, end) of its longest match."""
-        forms = [self.forms(word) for word in words]
+        known = {word: self.forms(word) for word in set(words)}
+        forms = [known[word] for word in words]
         found: dict[str, tuple[int, int]] = {}
         for start in range(len(words)):
             self._walk(self._root, forms, start, start, found)
@@ -110,15 +113,18 @@ class Phrases:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What was read: the words, the concepts with the words that named them, and the features of both."""
+    """What was read: the words, the labels found with their places, and the features the classifier weighs.
+
+    A label is a concept, a rule (`#negation`) or a workflow's name (`@marketDebate`); only concepts become features.
+    """
 
     words: list[str]
-    concepts: dict[str, tuple[int, int]]
+    labels: dict[str, tuple[int, int]]
     features: frozenset[str] = field(default_factory=frozenset)
 
-    def quote(self, concept: str) -> str:
-        """The words that named a concept."""
-        start, end = self.concepts[concept]
+    def quote(self, label: str) -> str:
+        """The words that said it."""
+        start, end = self.labels[label]
         return " ".join(self.words[start:end])
 
 
@@ -130,18 +136,21 @@ def words_of(text: str) -> list[str]:
 def read(text: str, symbols: int, phrases: Phrases) -> Reading:
     """Read a text in which so many symbols are named."""
     words = words_of(text)
-    concepts = phrases.find(words)
+    labels = phrases.find(words)
+    concepts = {label: place for label, place in labels.items() if label[0] not in "#@"}
     signs = set(concepts)
     signs.add(f"symbols{min(symbols, 2)}")
     if len(_PERCENT.findall(text)) > 1:
         signs.add("shares")
+    if any(len(word) == 4 and word.isdecimal() and word[:2] in ("19", "20") for word in words):
+        signs.add("year")
     if len(words) <= 3:
         signs.add("short")
     signs |= {f"^{concept}" for concept, (start, _) in concepts.items() if start == 0}
     for name, *groups in HYPOTHESES:
         if all(_holds(group, signs) for group in groups):
             signs.add(name)
-    return Reading(words, concepts, frozenset(signs))
+    return Reading(words, labels, frozenset(signs))
 
 
 def _holds(group: str, signs: set[str]) -> bool:

@@ -7,6 +7,8 @@ that does not matter. Concepts are evidence, not decisions: the classifier weigh
 CONCEPTS: dict[str, tuple[str, ...]] = {
     # A decision about an investment.
     "should": (
+        "crazy to", "take on", "view on", "is it time", "now or wait", "or wait", "wait for", "bullish on", "bearish on", "tempted", "convinced", "hesitant", "hesitating", "sensible", "what do you make of", "proper look", "worth a look", "good enough", "ist es zeit", "lieber warten", "oder warten", "was meinst du", "was denkst du", "ou attendre", "est ce le moment", "qu en penses tu", "o esperar", "es momento", "que te parece", "como ves",
+        "be good for", "good for my", "right for me", "right choice", "deserve*", "wise to", "smart to", "prospects", "think of putting", "thoughts", "help me decide", "be a mistake", "good fit", "suitable for", "a smart move", "bad idea", "reasonable to", "any reason to", "ready to buy", "time to buy", "time to sell", "judicieux", "est il judicieux", "judicieuse", "raisonnable", "une bonne idee", "vaudrait il", "ware es", "ist es klug", "klug", "vernunftig", "empfehlenswert", "es recomendable", "recomendable", "aconsejable", "es prudente", "tiene sentido", "te parece",
         "should i", "should we", "shall i", "ought i", "would you", "do you think", "what do you think", "your opinion",
         "your view", "your take", "outlook", "is it too late", "is it wise", "is it smart", "would it be", "does it make sense",
         "make sense", "good idea", "good time", "right time", "right moment", "worth", "thinking about", "thinking of", "considering",
@@ -26,6 +28,9 @@ CONCEPTS: dict[str, tuple[str, ...]] = {
         "inver*", "comprar", "compra de", "vender", "mantener", "conservar",
     ),
     "rating": (
+        "double", "triple", "bonne affaire", "buena oportunidad", "gutes schnappchen", "solid choice", "income investors", "recommendation for", "recommendation on", "investment recommendation",
+        "valuation", "overpriced", "justified", "value here", "fallen a lot", "has fallen", "come back", "recover", "recovery", "bottomed", "moat", "fundamentals", "hold add", "add or exit", "double down", "cut my losses", "take profits", "take profit", "will _ go up", "will _ rise", "will _ keep", "keep rising", "price prediction", "forecast", "prediction", "where will", "growth prospects", "bewertung", "erholen", "erholt", "prognose", "aussichten", "valorisation", "previsions", "perspectives", "valoracion", "pronostico", "perspectivas", "recuperara", "multibagger", "winner",
+        "a buy", "a strong hold", "buy the dip", "worth the price", "price justified", "room to run", "priced in", "rich valuation", "bargain at", "gute investition", "gutes geschaft", "kaufenswert", "buen momento para comprar", "buena accion",
         "undervalued", "overvalued", "fairly priced", "place among", "belongs in", "safe place", "good holding", "over priced", "overpriced", "expensive", "cheap", "how attractive",
         "good buy", "buy hold or sell", "buy or sell", "hold or sell", "buy or avoid", "keep or sell", "fairly valued",
         "good investment", "solid investment", "safe investment", "investment thesis", "buy or hold",
@@ -35,6 +40,7 @@ CONCEPTS: dict[str, tuple[str, ...]] = {
         "buena inversion", "comprar o vender", "sobrevalorad*", "buena compra", "potencial",
     ),
     "study": (
+        "complete investment analysis", "investment analysis", "look at _ stock", "stock analysis", "fundamental analysis", "technical analysis", "analysis of", "assessment of", "your analysis", "aktienanalyse", "analyse de l action", "opinion on",
         "review", "examine", "research report", "full analysis", "analisis completo", "analyse complete",
         "analy*", "research", "deep dive", "in depth", "evaluat*", "assess*", "full workup", "full picture", "full report", "report on",
         "due diligence", "thorough*", "look into", "break down", 
@@ -43,6 +49,7 @@ CONCEPTS: dict[str, tuple[str, ...]] = {
         "anali*", "estudia", "evalua", "investiga", "informe", "exhaustiv*",
     ),
     "thorough": (
+        "investment analysis", "stock analysis", "fundamental analysis", "detailed report", "deep analysis", "full review", "complete report", "tiefenanalyse",
         "deep dive", "in depth", "full analysis", "complete analysis", "detailed analysis", "comprehensive", "full workup", "full picture", "full report", "research report", "due diligence", "thorough*", "investment thesis",
         "grundlich*", "ausfuhrlich*", "tiefgehend*", "umfassend*", "komplette analyse", "vollstandige analyse", "detaillierte analyse", "analyse complete", "analyse detaillee", "approfondi*", "en detail", "analisis completo", "analisis detallado", "a fondo", "exhaustiv*", "en profundidad",
     ),
@@ -53,6 +60,9 @@ CONCEPTS: dict[str, tuple[str, ...]] = {
     ),
     # Two or more side by side.
     "compare": (
+        "torn between", "between _ and", "hin und hergerissen", "j hesite entre", "dudo entre",
+        "only one", "own only one", "if you had to", "which one would", "which one holds", "switch from", "swap", "replace", "cual me", "cual prefieres", "laquelle", "welche soll", "welches davon", "eher",
+        "against", "difference in", "differences", "in comparison", "compared", "contrast", "better investment", "safer investment", "better long term", "better choice", "which should", "which stock", "stronger", "safer", "welche von beiden", "welcher von", "oder besser", "lequel des deux", "laquelle des deux", "cual de las dos", "cual de los dos", "cual comprar",
         "compar*", "versus", "vs", "v s", "side by side", "head to head", "stack up", "difference between", "differences between", "better buy than",
         "better than", "which is better", "which one", "which of", "which would", "which has", "which is", "rank", "relative to", "against each other",
         "rather own", "rather buy", "rather hold", "help me choose", "choose between", "decide between", "pick between", "beaten", "beat", "outperform*", "match up", "measure up",
@@ -65,14 +75,19 @@ CONCEPTS: dict[str, tuple[str, ...]] = {
     "and": ("and", "und", "et", "y", "e", "with", "mit", "avec", "con"),
     # What somebody owns as a whole.
     "portfolio": (
+        "retirement account", "pension fund", "my isa", "my sipp", "roth", "401k", "nest",
+        "mein depot", "meinem depot", "meines depots", "mein aktiendepot", "aktiendepot", "im depot", "depotanalyse", "depots", "retirement plan", "put together a portfolio", "model portfolio", "split between", "how should i split", "into bonds", "more bonds", "overlap",
+        "60 40", "portfolio allocation", "asset mix", "my account", "my ira", "my 401k", "my pension", "investment mix", "all my investments", "mein vermogen", "meine fonds", "mon patrimoine", "mi patrimonio", "asset classes",
         "i own", "i hold", "what i own", "current mix", "my allocation", "this allocation", "between equities and bonds", "stocks and bonds", "en actions et", "me construis", "baue mir",
         "portfolio", "portfolios", "holdings", "my funds", "my investments", "asset allocation", "allocation", "my mix", "mix of", "my savings between", 
         "everything i own", "my positions", "what i hold", "nest egg", "my etfs", "my stocks", "my shares",
-        "portfolio*", "depot*", "vermogensaufteilung", "aufteilung", "meine anlagen", "ich besitze", "meine aktien", "meine positionen", "gewichtung",
+        "portfolio*", "vermogensaufteilung", "aufteilung", "meine anlagen", "ich besitze", "meine aktien", "meine positionen", "gewichtung",
         "portefeuille*", "mes placements", "mes investissements", "repartition", "allocation d actifs", "je detiens", "je possede", "mes actions",
         "cartera*", "mis inversiones", "portafolio*", "asignacion", "tengo un", "mis acciones", "mis fondos", "mis posiciones",
     ),
+    "profile": ("risk profile", "risk tolerance", "risk appetite", "moderate risk", "low risk", "risikoprofil", "risikobereitschaft", "profil de risque", "perfil de riesgo", "conservative investor", "moderate investor", "aggressive investor"),
     "balance": (
+        "allocat*", "too risky", "lower volatility", "well diversified", "improvements", "restructure", "reshuffle", "aufgestellt", "umstrukturier*", "gewichtet", "ponder*", "improve my", "optimier*", "optimise*", "optimiz*", "optimiza*", "mejorar mi",
         "rebalanc*", "diversif*", "concentrat*", "overweight", "underweight", "too much", "correlated", "optimi*", "balanced", "health check", "spread across", "all eggs", "trim", "overexposed", "weighting*", "weights",
         "umschicht*", "gestreut", "streuung", "diversifi*", "zu viel", "klumpenrisik*", "ausgewogen", "gewichten",
         "reequilibr*", "trop expose", "trop exposee", "equilibr*", "surpondere",
@@ -80,12 +95,15 @@ CONCEPTS: dict[str, tuple[str, ...]] = {
     ),
     # What can be lost.
     "risk": (
+        "risk of", "risks of", "risks to", "biggest risks", "main risks", "downside risk", "red flags", "warning signs", "worry about", "worries", "worried",
         "risk", "risks", "risky", "riskiness", "risk analysis", "risk assessment", "danger*", "safe", "safety", "threat*", "volatile", "vulnerab*", "exposure",
         "risik*", "riskant*", "gefahr*", "sicher", "gefahrlich",
         "risque*", "danger*", "sur de", "vulnerable",
         "riesgo*", "arriesgad*", "peligr*", "segur*",
     ),
     "loss": (
+        "wipe out", "lose everything", "black swan", "survive", "how safe", "sleep at night", "worst drawdown", "drop by", "what if it falls", "falls by", "drops by", "tail", "einbrechen", "alles verlieren", "chuter", "s effondrer", "hundir*", "caer",
+        "verlustrisiko", "max loss", "maximum loss", "go to zero", "to zero", "bankrupt*", "go bust", "plunge*", "crashes", "tank", "blow up", "hurt me", "totalverlust", "faillite", "tout perdre", "quiebra", "perderlo todo", "arruin*",
         "lose", "losing", "loss", "losses", "downside", "worst case", "worst", "go wrong", "could go wrong", "how bad", "drawdown", "crash*", "stress test", "stress", "drops", "drop", "falls", "collapse", "tail risk", "wiped out", "bleed",
         "verlier*", "verlust*", "schlimmsten", "schief*", "stresstest", "einbruch", "absturz*", "fallt",
         "perdre", "perte*", "pire", "effondr*", "krach", "chute",
@@ -99,6 +117,8 @@ CONCEPTS: dict[str, tuple[str, ...]] = {
     ),
     # Where to look.
     "seek": (
+        "any interesting", "any _ stocks", "any good", "any ideas", "gibt es", "y a t il", "hay alguna", "hay acciones",
+        "what are some", "what are good", "identify", "discover", "where to", "where can i", "who are the best", "which companies", "which sector", "which industries", "which etfs", "which funds", "what sectors", "wo soll", "wo kann ich", "in welche", "welche aktie soll", "dans quoi", "dans quelles", "donde puedo", "en que",
         "any promising", "any good", "any interesting", "anything", "show me", "give me", "suggest", "finde", "find", "suche", "best", "donde hay", "donde invertir", "donde poner", "donde estan",
         "find me", "where are", "where is", "where would", "where should", "which stocks", "which sectors", "which shares", "which large caps", "which companies", "what stocks", "screen", "screen for", "spot", 
         "looking for", "hunting", "top picks", "best stocks", "best shares", "best etfs", "recommend", "ideas for", "what should i buy", "are there", "scan", 
@@ -107,6 +127,8 @@ CONCEPTS: dict[str, tuple[str, ...]] = {
         "que acciones", "en que acciones", "que sectores", "busca", "buscame", "encuentra", "sugiere", "mejores acciones", "en que invertir", "recomiendame", "que comprar",
     ),
     "chance": (
+        "looks good", "look good", "interesting", "watchlist", "top stocks", "best performing", "leaders", "to invest what", "bonnes affaires en", "interesante*", "interessante*",
+        "good stocks", "some stocks", "great stocks", "stocks to buy", "shares to buy", "stocks to watch", "to invest in", "where to invest", "where should i invest", "where can i invest", "what should i invest in", "what to buy", "undervalued companies", "cheap stocks", "investment opportunities", "trading opportunities", "trade idea", "next big", "high growth", "growth companies", "winners of", "aktien kaufen", "aktientipps", "welche aktien soll", "quelles actions acheter", "actions a acheter", "en que invierto", "acciones comprar", "acciones para comprar", "que acciones comprar", "mejores acciones",
         "opportunit*", "undervalued", "bargain*", "trade ideas", "investment ideas", "ideas", "setups", "set ups", "setup", "breakout*", "momentum", "entry points", "swing trades", "promising", "attractive", "hot", "picks", "value plays", "plays", "hidden gems", "overlooked", "oversold", "gems",
         "new money", "to buy now", "best stocks", "worth buying", "rebound", "names to look", "dividend stocks", "growth stocks to", "candidates",
         "chance", "chancen", "gelegenheit*", "unterbewertet", "schnappchen", "vielversprechend", "anlageideen", "ideen", "aussichtsreich*", "attraktiv*",
@@ -121,6 +143,8 @@ CONCEPTS: dict[str, tuple[str, ...]] = {
     ),
     # The economy and what it does.
     "macro": (
+        "schwacher dollar", "schwachen dollar", "starker euro", "fester dollar", "dollar faible", "dolar debil", "wechselkurs*", "taux de change", "tipo de cambio", "exchange rate*", "currency moves",
+        "oil", "macro", "macroeconomic*", "monetary policy", "fiscal policy", "fomc", "jobs data", "trade policy", "supply chain", "energy crisis", "housing crash", "bond yields", "credit crunch", "debt crisis", "the yen", "the euro", "weak euro", "strong euro", "higher taxes", "tax cuts", "corporate tax", "powell", "lagarde", "hawkish", "dovish", "tightening", "geldpolitik", "notenbank*", "energiekrise", "handelskrieg", "krise", "strafzolle", "politique monetaire", "crise", "politica monetaria", "banco central europeo", "guerra comercial", "guerre commerciale", "handelsstreit",
         "the dollar", "stronger dollar", "strong dollar", "weaker dollar", "weak dollar", "dollar strength", "starker dollar", "starken dollar", "dollar fort", "dolar fuerte", "dolar debil", "a war", "the war", "war in", "lower oil", "higher oil", "oil prices", "oil falls", "oil rises", "higher rates", "lower rates", "rising rates", "falling rates", "rates rise", "rates fall", "rates stay", "cuts rates", "raises rates", "hikes rates", "real yields", "government shutdown", "curve", "growth slows", "slows down", "hausse des taux", "baisse des taux", "subida de tipos", "bajada de tipos", "krieg in",
         "fed", "ecb", "bank of england", "boj", "central bank*", "rate hike", "rate hikes", "rate cut", "rate cuts", "interest rate", "interest rates", "yield curve", "yields", "inflation", "cpi", "ppi", "deflation", "stagflation", "recession", "gdp", "unemployment", "payrolls", "jobs report",
         "tariff*", "trade war", "oil price*", "opec", "currency", "quantitative tightening", "quantitative easing", "soft landing", "hard landing", "election*", "shutdown", "fiscal", "stimulus", "debt ceiling", "sanctions", "geopolitic*", "economy", "economic", "pandemic", "ceasefire", "slowdown", "money supply", 
@@ -129,6 +153,8 @@ CONCEPTS: dict[str, tuple[str, ...]] = {
         "tipos", "tipos de interes", "inflacion", "recesion", "aranceles", "petroleo", "desempleo", "paro", "economia", "banco central", "guerra", "elecciones", 
     ),
     "effect": (
+        "do for", "hit", "hits", "shock", "exposure to", "when rates", "auswirken", "belasten", "belastet", "peser sur", "pesaria", "golpear*",
+        "what happens", "going forward", "outlook for", "do to", "would do", "mean for", "means for", "how exposed", "wie reagiert", "was heisst das", "was wurde", "comment reagir*", "quel effet", "como reaccion*", "que efecto", "implicaciones", "repercusion*", "repercussion*", "ramifications", "fallout", "tailwind*", "headwind*",
         "what would a", "what would an", "what does it mean", "does that mean", "does this mean", "scenario", "things for", "would mean", "mean to", "would do to", "do to tech", "do to my", "do to stocks", "does to", "expect", "hang on",
         "affect*", "impact*", "effect", "effects", "influence*", "what happens to", "mean for", "means for", "imply", "implies", "implication*", "consequence*", "hurt", "hurts", "benefit*", "profit from", "react*", "reaction", "sensitive", "hold up", "weigh on", "who wins", "winners", "losers", "fare", "suffer", "knock on", "exposed to", 
         "wirkt", "auswirk*", "wirken", "bedeutet", "folgen", "was passiert", "betroffen", "beeinfluss*", "treffen", "trifft", "reagier*", "profitier*", "leiden", 
@@ -137,6 +163,8 @@ CONCEPTS: dict[str, tuple[str, ...]] = {
     ),
     # Both sides.
     "debate": (
+        "disagree", "two analysts", "opposite view*", "other side", "argue against", "tear apart", "poke holes", "play both", "contradict*", "widerlege", "gegenposition", "en pro y en contra", "pro y en contra", "contre argument*", "contraargument*",
+        "bullish and bearish", "bearish and bullish", "both arguments", "arguments on both", "for or against", "positives and negatives", "upsides and downsides", "strengths and weaknesses", "contrarian", "argumente", "arguments", "pour ou contre", "points forts et", "alcistas y bajistas", "bull argument*", "bear argument*", "bull thesis", "bear thesis", "advantages and disadvantages", "vorteile und nachteile", "ventajas e inconvenientes",
         "the case for", "make the case", "the case against", "bull", "long and short thesis", "convince me", "defend it", "would someone sell",
         "debate", "debates", "bull case", "bear case", "bull and bear", "bull and bear case", "bulls and bears", "bulls vs bears", "bull vs bear", "a bull and a bear", "both sides", "two sides", "for and against", "pros and cons", "pro and con", "pro and contra", "devil s advocate", "devils advocate", "argue", "arguments for", "arguments against", "both views", "optimists", "pessimists", "steelman", "convince me otherwise", "challenge my", "long and the short", "counterargument*", "opposing views", "fight it out", "bulls", "bears", "skeptic*", "sceptic*",
         "debatt*", "bulle", "bullen", "bar gegen", "bulle gegen bar", "baren", "pro und contra", "pro und kontra", "fur und was gegen", "spricht fur", "spricht gegen", "fur und wider", "fur und gegen", "kontrovers*", "streitgesprach", "argumente fur", "argumente gegen", "diskutier*", "vor und nachteile", "beide seiten",
@@ -145,6 +173,8 @@ CONCEPTS: dict[str, tuple[str, ...]] = {
     ),
     # What asks for one answer, not for a desk of specialists.
     "learn": (
+        "walk me through how", "what is the difference between growth", "when do people", "how is _ measured", "was macht eine", "was macht ein", "how are _ made", "who invented", "history of the",
+        "difference between stocks and", "describe", "what does _ mean", "how should a beginner", "for beginners", "what is _ _ averaging", "compound interest", "how do options", "why is _ important", "importance of", "types of", "examples of", "wie entsteht", "was heisst", "was bringt", "a quoi sert", "para que sirve", "en que consiste", "que quiere decir", "diferencia entre acciones",
         "the term", "what does _ _ mean", "what do _ mean", "how does _ work", "how does _ _ work", "how do _ _ work", "how do _ work", "how is _ calculated", "how are _ calculated", "what does _ do", "how do i read", "difference between a", "difference between an", "difference between systematic",
         "what is a", "what is an", "what is the difference", "what s a", "what s an", "what s the difference between a", "explain", "define", "definition", "meaning of", "what does _ mean", "what does it mean to", "how do _ work", "how do i calculate", "teach me", "formula", "calculated", "like i m five", "beginner", "tutorial", "concept of", "why do", "learn", "tell me about the concept", "basics", "in general", "in theory", "how to read",
         "was ist ein", "was ist eine", "was sind", "erklar*", "definier*", "definition*", "was bedeutet", "was versteht man", "wie funktioniert", "wie funktionieren", "wie berechnet", "wie wird", "warum", "formel", "begriff", "grundlagen",
@@ -152,6 +182,7 @@ CONCEPTS: dict[str, tuple[str, ...]] = {
         "que es", "que son", "explica*", "que significa", "como funciona", "como se calcula", "defin*", "formula", "por que", "concepto",
     ),
     "lookup": (
+        "trading at", "revenue", "net income", "profit margin", "dividend history", "price history", "sharpe ratio of", "stock doing", "performance of", "returned in", "how many shares", "market value", "52 week low", "kostet", "umsatz", "chiffre d affaires", "ingresos", "cuanto cuesta", "precio de", "unemployment rate", "gdp growth last", "inflation rate", "at right now",
         "happened to", "happened", "beta", "current fed", "current rate", "last quarter", "trading volume", "aktuelle kurs", "ist die aktie", "donne moi le", "ticker of",
         "price of", "current price", "stock price", "share price", "price", "prices", "quote", "rsi", "macd", "moving average", "200 day", "50 day", "market cap", "market caps", "dividend yield", "dividend", "p e", "pe ratio", "eps", "ceo", "ticker", "chart", "52 week", "who is", "who runs", "when does", "when is", "when did", "closing price", "close yesterday", "yesterday", "last month", "last week", "listed", "headquarter*", "earnings date", "report earnings", "what was", "how much is", "var 95", "value at risk", "volatility of", "volatility over", "latest price", "opening price", "all time high", "correlation of", "founded", "employees", "sector is", "go up", "went up", "ex dividend", "maximum drawdown of",
         "kurs", "aktienkurs", "preis", "marktkapitalisierung", "dividendenrendite", "nachste dividende", "wie steht", "wie hoch", "wann", "wer ist", "wer leitet", "gestern", "zahlt", "notiert",
@@ -176,6 +207,7 @@ CONCEPTS: dict[str, tuple[str, ...]] = {
     ),
     # What shows that it is about something else.
     "elsewhere": (
+        "rent*", "cars", "electric cars", "hybrids", "essay", "sentiment of", "volunteer*", "teacher*", "students", "travel*", "brazil", "impfung", "telephone", "smartphone", "neues auto", "coche nuevo", "wine", "garden*", "baby", "birthday", "gift", "dress", "shoes", "bike", "camera", "tv", "headphones", "dentist", "therapy", "headache", "pregnan*", "exercise", "workout", "protein", "vegan", "chatbot", "sql", "css", "html", "database", "kubernetes", "linux", "windows", "android", "macbook", "netflix show", "series to watch", "book to read", "books", "poems", "physics", "chemistry", "biology", "maths", "geometry", "religion", "philosophy", "nuclear power", "vote",
         "sea", "la mer", "derecho", "art", "design", "training programme", "marathon", "a house", "pie", "curriculum", "novel", "painting", "wedding", "tax return", "chess", "history of", "software", "app", "server",
         "python", "rust", "java", "javascript", "code", "laptop", "phone", "iphone", "pixel", "car", "flat", "apartment", "recipe", "bake", "cook", "poem", "song", "story", "essay", "novel", "restaurant*", "movie*", "film", "documentary", "doctor", "surgery", "knee", "vaccine", "medic*", "disease", "school", "university", "exam", "homework", "cv", "resume", "job", "jobs", "nurse", "boss", "relationship", "marriage", "girlfriend", "boyfriend", "wife", "husband", "kids", "dog*", "cat", "cats", "pet*", "football", "soccer", "messi", "ronaldo", "tennis", "marathon", "sleep", "coffee", "caffeine", "diet", "weather", "travel", "holiday", "flight", "hotel", "climate", "bees", "skydiving", "website", "construction", "translate", "poetry", "uniforms", "remote work", "rainforest", "speech", "time into", "game*", "smoking", "sport*", "guitar", "gym", "degree", "career",
         "gedicht", "hund*", "katze*", "haustier*", "studieren", "medizin", "jura", "wohnung", "haus", "urlaub", "rezept", "homeoffice", "fallschirm*", "lied", "wetter", "fussball", "arzt", "kochen", "handy", "kind*",
@@ -183,6 +215,7 @@ CONCEPTS: dict[str, tuple[str, ...]] = {
         "poema", "perro*", "gato*", "mascota*", "piso", "casa", "rodilla", "cirugia", "receta", "vacaciones", "teletrabajo", "cancion", "medicina", "coche", "ordenador", "futbol", "otono",
     ),
     "talk": (
+        "explain that again", "great thank", "did you mean", "say that again", "nice", "cool", "sorry", "help", "test",
         "hi", "hello", "hey", "thanks", "thank you", "rephrase", "shorten", "summarise", "summarize", "your last answer", "you said", "are you sure", "who are you", "what can you do", "ok", "okay", "bullet points", "simpler words", "which model", "good morning", "bye",
         "hallo", "danke", "guten", "genauer", "wer bist du", "kannst du das", "zusammenfassen", "bonjour", "merci", "salut", "reformul*", "resume", "ta derniere", "hola", "gracias", "resumir*", "buenos dias", "adios",
     ),
@@ -212,7 +245,7 @@ POLITE: frozenset[str] = frozenset(
     "please can could you would kindly hey hi ok now bitte kannst du s il te plait vous peux tu por favor puedes and then i want to need".split()
 )
 TRADE_OBJECTS: tuple[str, ...] = (
-    "share", "shares", "stock at", "order", "orders", "at market", "market order", "limit", "all my", "my order", "my open", "my position", "my positions", "all of my", "my entire", "now", "immediately", "stop loss", "a trade", "every month", "for me", "my account",
+    "half of", "half my", "a third of", "part of my", "the rest of my", "share", "shares", "stock at", "order", "orders", "at market", "market order", "limit", "all my", "my order", "my open", "my position", "my positions", "all of my", "my entire", "now", "immediately", "stop loss", "a trade", "every month", "for me", "my account",
     "aktie*", "alle meine", "sofort", "meine position", "meine order", "action", "actions", "toutes mes", "tous mes", "au marche", "ordre", "immediatement", "accion*", "todas mis", "todos mis", "orden", "ahora", "mis acciones", "inmediatamente",
 )
 # "Run the … workflow": a workflow named outright.

@@ -10,7 +10,7 @@ from services.llm.service import LLMFailed, LLMService
 from services.llm.trail import Trail
 from tests.support.fake_provider import FakeProvider
 
-FAST = Clocks(connect=0.5, headers=0.3, first_content=0.3, first_content_reasoning=0.6, between=0.3, turn=5.0, tail=0.2)
+FAST = Clocks(connect=0.5, headers=0.5, first_content=0.5, first_content_reasoning=2.0, between=0.5, turn=8.0, tail=0.2)
 HELLO = "Hello from the fake."
 
 
@@ -59,20 +59,21 @@ class House:
     def __init__(self, names: tuple[str, ...] = ("first", "second"), *, offline: bool = False, keys: int = 1, clocks: Clocks = FAST, **options: object) -> None:
         self.fakes = {name: FakeProvider() for name in names}
         self.time = Time()
+        self.pause = 0.01
         self.embedded = Embedded()
         self.options = options
         self.providers = [
             ProviderSettings(name, fake.url, f"{fake.url}/chat/completions", (f"{name}-model",), tuple(f"key-{name}-{number}" for number in range(keys)))
             for name, fake in self.fakes.items()
         ]
-        self.settings = LLMSettings(tuple(self.providers), clocks, offline=offline, **options)
+        self.settings = LLMSettings(tuple(self.providers), clocks, offline=offline, **{"read_interval": 0.01, **options})
         self.build()
 
     def build(self, **changes: object) -> LLMService:
         """The service anew, with changed settings; `provider_<name>` changes one provider's."""
         providers = tuple(replace(provider, **changes.pop(f"provider_{provider.name}", {})) for provider in self.settings.providers)
         self.settings = replace(self.settings, providers=providers, **changes)
-        self.service = LLMService(self.settings, self.embedded, clock=self.time, jitter=lambda low, high: 0.01)
+        self.service = LLMService(self.settings, self.embedded, clock=self.time, jitter=lambda low, high: self.pause)
         return self.service
 
     def __getattr__(self, name: str) -> FakeProvider:

@@ -2,8 +2,9 @@ import json
 
 import pytest
 
+from services.llm.classify import classify, classify_response, retry_after
 from services.llm.errorbody import ErrorBody, read_error
-from services.llm.failures import POLICIES, Again, Next, Trip, classify, classify_response, retry_after
+from services.llm.failures import POLICIES, Again, Next, Trip
 
 
 def error(**fields: object) -> bytes:

@@ -215,7 +215,7 @@ def test_usage_and_cost_of_every_attempt(house):
 def test_times_are_told(house):
     house.first.play(ok(), 0.1, events(chunk("a")), 0.1, events(chunk("b"), stop()), DONE, END)
     attempt = house.ask().finished.attempts[0]
-    assert 90 <= attempt.ttft_ms < 200 <= attempt.duration_ms < 400
+    assert 90 <= attempt.ttft_ms < 300 and 190 <= attempt.duration_ms < 800
 
 
 def test_reasoning_and_tools_keep_their_channels(house):
@@ -232,31 +232,36 @@ def test_thoughts_without_an_answer_are_no_answer(house):
 
 def test_a_reasoning_model_may_take_longer_to_begin(house):
     house.build(provider_first={"models": ("o3-mini",)})
-    house.first.play(ok(), 0.45, *answer(HELLO)[1:])
+    house.first.play(ok(), 0.8, *answer(HELLO)[1:])
     assert house.ask().finished.provider == "first"
 
 
 @pytest.mark.parametrize("name", QUIRKS)
-@pytest.mark.parametrize("framing", ["chunked", "length", "close"])
-def test_every_quirk_of_the_wire_comes_through_a_socket(house, name, framing):
+def test_every_quirk_of_the_wire_comes_through_a_socket(house, name):
     stream, expected = QUIRKS[name]
-    half = len(stream) // 2
-    if framing == "chunked":
-        sent = (ok(), framed(stream[:half]) if half else b"", framed(stream[half:]) if stream else b"", END)
-    elif framing == "length":
-        sent = (head(200, {"Content-Type": "text/event-stream", "Content-Length": str(len(stream))}), stream[:half], stream[half:])
-    else:
-        sent = (head(200, {"Content-Type": "text/event-stream", "Connection": "close"}), stream[:half], stream[half:], CUT)
-    house.first.play(*sent)
-    house.first.play(*sent)
-    seen = house.ask()
-    ended = any(type(event).__name__ == "Ended" and event.reason for event in expected)
-    if ended and text_of(expected):
-        assert seen.text == text_of(expected) and seen.finished.provider == "first"
-    elif seen.finished is not None:
-        assert seen.text == HELLO or seen.tools
-    else:
-        assert seen.error is not None
+    ended = any(type(event).__name__ == "Ended" for event in expected)
+    for script in framings(stream):
+        house.build()
+        house.first.heal()
+        house.first.play(*script)
+        house.first.play(*script)
+        seen = house.ask()
+        if ended and text_of(expected):
+            assert seen.text == text_of(expected) and seen.finished.provider == "first"
+        elif seen.finished is not None:
+            assert seen.text == HELLO or seen.tools
+        else:
+            assert seen.error is not None
+
+
+def framings(stream: bytes) -> list[tuple]:
+    """The same body in chunks, with its length, and until the connection closes."""
+    half, kind = len(stream) // 2, {"Content-Type": "text/event-stream"}
+    return [
+        (ok(), framed(stream[:half]) if half else b"", framed(stream[half:]) if stream else b"", END),
+        (head(200, kind | {"Content-Length": str(len(stream))}), stream[:half], stream[half:]),
+        (head(200, kind | {"Connection": "close"}), stream[:half], stream[half:], CUT),
+    ]
 
 
 def test_connections_are_used_again(house):
@@ -297,11 +302,11 @@ def test_a_body_of_an_error_or_a_redirect_that_never_ends(house):
         house.first.play(head(status, {"Content-Type": "text/plain", "Location": "/x"}), *([b"x" * 65536] * 200), STALL)
         began = time.monotonic()
         assert house.ask().text == HELLO
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 4
 
 
 def test_an_answer_that_never_ends_is_ended(house, monkeypatch):
-    monkeypatch.setattr("services.llm.provider._MOST_BYTES", 100_000)
+    monkeypatch.setattr("services.llm.reading._MOST_BYTES", 100_000)
     house.first.play(ok(), *([events(*tokens(100))] * 1000), STALL)
     seen = house.ask()
     assert seen.finished.reason == "length" and len(seen.text) < 200_000
@@ -335,6 +340,61 @@ def test_what_a_service_is_given_does_not_change_the_request(house):
     messages = ({"role": "user", "content": "lone \ud83d half"},)
     assert house.ask(messages=messages).text == HELLO
     assert "lone" in house.first.requests[0].json()["messages"][0]["content"]
+
+
+def test_a_conversation_that_cannot_fit_is_shortened_before_it_is_sent(house):
+    house.build(provider_first={"window": 2000})
+    talk = [{"role": "system", "content": "Be brief."}]
+    for number in range(60):
+        talk += [{"role": "user", "content": f"question {number} " + "x" * 100}, {"role": "assistant", "content": "y" * 100}]
+    seen = house.ask(messages=[*talk, {"role": "user", "content": "last"}])
+    sent = house.first.requests[0].json()["messages"]
+    assert sent[0] == talk[0] and sent[1]["role"] == "user" and sent[-1]["content"] == "last"
+    assert seen.finished.left_out == len(talk) + 1 - len(sent) > 0 and seen.switched == []
+    assert house.ask(messages=talk[:5]).finished.left_out == 0
+    assert house.first.requests[-1].json()["messages"] == talk[:5]
+
+
+def test_an_error_in_the_middle_that_blames_the_request_is_still_a_broken_answer(house):
+    house.first.play(ok(), events(*tokens(5), {"error": {"code": "unsupported_parameter", "param": "seed", "message": "x"}}), END)
+    seen = house.ask()
+    assert seen.text == HELLO and seen.switched[0].mode == "restart" and seen.switched[0].reason == "server_error"
+
+
+def test_a_filter_that_steps_in_as_an_error_keeps_the_text(house):
+    house.first.play(ok(), events(*tokens(3), {"error": {"code": "content_filter", "message": "x"}}), END)
+    seen = house.ask()
+    assert seen.text == "word0 word1 word2 " and seen.finished.reason == "content_filter" and seen.switched == []
+
+
+def test_a_refused_key_that_is_the_only_one_is_told_as_it_is(build):
+    house = build(("first",))
+    house.first.play(whole(401, b""))
+    for _ in range(2):
+        error = house.ask().error
+        assert (error.code, error.status, error.retryable) == ("auth", 503, False)
+    assert len(house.first.requests) == 1
+    assert build(()).ask().error.code == "not_configured"
+
+
+def test_chunks_are_read_through_urllib3_where_its_private_parts_differ(house, monkeypatch):
+    def missing(self):
+        raise AttributeError("_fp")
+
+    monkeypatch.setattr("services.llm.body.Body._prepare", missing)
+    assert house.ask().text == HELLO
+    house.first.play(ok(), events(*tokens(3)), CUT)
+    assert house.ask().outcomes == [("first", "cut"), ("second", "answered")]
+    house.first.play(ok(), events(*tokens(3)), STALL)
+    assert house.ask().outcomes == [("first", "stall"), ("second", "answered")]
+    house.first.play(ok(), STALL)
+    assert house.ask().outcomes == [("first", "timeout"), ("second", "answered")]
+
+
+def test_a_model_name_that_is_none_is_not_shown(house):
+    name = "<script>alert(1)</script>"
+    house.first.play(ok(), events(chunk("a", model=name), stop(model=name)), DONE, END)
+    assert house.ask().finished.model == "first-model"
 
 
 def test_azure_by_its_own_header_and_path(house):

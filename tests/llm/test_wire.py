@@ -5,7 +5,8 @@ import pytest
 
 from services.llm.deltas import Content, Reasoning, ToolCall
 from services.llm.errorbody import ErrorBody
-from services.llm.wire import Broken, ChatWire, Counted, Ended, Named
+from services.llm.wire import ChatWire
+from services.llm.wire_events import Broken, Counted, Ended, Named
 from tests.support.fake_provider import chunk, event, stop, tokens, usage
 
 

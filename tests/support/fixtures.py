@@ -8,7 +8,8 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from app import Services, create_app
+from app import create_app
+from services.bootstrap import Services
 from services.settings import Settings
 from services.store.database import upgrade
 from tests.support.fake_provider import FakeProvider
@@ -39,13 +40,15 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest) -> str:
+def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """An empty database with all tables; every test that asks for it, or for an app, runs over both kinds."""
     if request.param == "postgresql":
-        return request.getfixturevalue("postgres").create()
-    path = request.getfixturevalue("tmp_path") / "tickertape.db"
-    shutil.copy(request.getfixturevalue("migrated"), path)
-    return f"sqlite:///{path}"
+        with request.getfixturevalue("postgres").database() as url:
+            yield url
+    else:
+        path = request.getfixturevalue("tmp_path") / "tickertape.db"
+        shutil.copy(request.getfixturevalue("migrated"), path)
+        yield f"sqlite:///{path}"
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """A double of the LLM service: it plays deltas, waits where a test holds it, and notes what it was asked."""
 
+import re
 from collections import deque
 from collections.abc import Iterator
 
@@ -7,7 +8,9 @@ import gevent
 from gevent.event import Event
 
 from services.cancellation import Cancellation, Cancelled
+from services.llm.breaker import CLOSED
 from services.llm.deltas import Attempt, Began, Content, Delta, Finished, LLMRequest, Usage
+from services.llm.service import ProviderState
 from services.llm.trail import Trail
 
 Step = Delta | float | Event | Exception
@@ -29,10 +32,6 @@ class ScriptedLLM:
 
     def check(self, provider: str | None, model: str | None) -> None:
         """Every provider and model is offered."""
-
-    def states(self) -> list[object]:
-        """Nobody to choose between."""
-        return []
 
     def stream(self, request: LLMRequest, cancellation: Cancellation, trail: Trail | None = None) -> Iterator[Delta]:
         self.requests.append(request)
@@ -58,8 +57,8 @@ class ScriptedLLM:
             trail.usage += delta.usage
         return delta
 
-    def states(self) -> list:
-        return []
+    def states(self) -> list[ProviderState]:
+        return [ProviderState(NAME, (MODEL,), CLOSED)]
 
     def close(self) -> None:
         pass
@@ -75,8 +74,7 @@ def began() -> Began:
 
 def words(text: str) -> list[Content]:
     """A token a word, each with the space before it."""
-    first, *rest = text.split(" ")
-    return [Content(first), *(Content(" " + word) for word in rest)]
+    return [Content(piece) for piece in re.findall(r"\s*\S+(?:\s+$)?", text)]
 
 
 def finished(tokens: int = 4, reason: str = "stop") -> Finished:

@@ -1,22 +1,57 @@
 """The first whole way through the house, on a real server: a question in, its events out, history after."""
 
-from tests.support.fixtures import openai_at
-from tests.support.sse_client import Client, text_of
+import time
+
+from tests.support.scripts import paced, sent_at
+from tests.support.sse_client import text_of
 
 
-def test_a_question_streams_an_answer_without_any_key(server):
-    client = Client(server.url)
-    with client.ask("What is beta?") as connection:
+def test_a_question_streams_an_answer_without_any_key(server, client_of):
+    with client_of(server).ask("What is beta?") as connection:
         frames = list(connection.frames())
     assert [frames[0].event, frames[-1].event] == ["chat_started", "chat_completed"]
     assert "No model is configured" in text_of(frames)
     assert frames[-1].data["provider"] == "offline"
 
 
-def test_a_question_is_answered_by_the_model_of_the_environment(servers, provider):
-    client = Client(servers(**openai_at(provider)).url)
-    with client.ask() as connection:
-        frames = list(connection.frames())
-    assert text_of(frames) == "Hello from the fake."
-    assert frames[-1].data["provider"] == "openai"
-    assert provider.requests[0].path == "/v1/chat/completions"
+def test_tokens_arrive_one_by_one_the_first_at_once(pair):
+    """Within 50 ms of being sent; the later ones wait for the next write, 40 ms apart."""
+    first, others, writes = [], [], []
+    for _ in range(5):
+        pair.provider.default = paced(25, 0.05, sent_at)
+        arrived = []
+        with pair.client().ask() as connection:
+            for frame in connection.frames():
+                if frame.event == "token":
+                    arrived.append(time.monotonic() * 1000 - float(frame.data["content"]))
+        first.append(arrived[0])
+        others += arrived[1:]
+        writes.append(len(set(round(at) for at in arrived)))
+    assert len(others) == 5 * 24
+    assert sorted(first)[2] < 50, first
+    assert sorted(others)[len(others) // 2] < 50, sorted(others)
+    assert pair.provider.requests[0].json()["stream"] is True
+
+
+def test_the_provider_is_asked_by_the_assistant_s_prompt_the_context_and_the_branch(pair):
+    client = pair.client("somebody new")
+    with client.ask("What is beta?", assistantType="riskManager", context={"symbols": ["KO"], "riskTolerance": "conservative"}) as connection:
+        started = next(connection.frames())
+        list(connection.frames())
+    with client.ask("And alpha?", assistantType="economist", conversationId=started.data["conversationId"]) as connection:
+        list(connection.frames())
+    first, second = (request.json()["messages"] for request in pair.provider.requests)
+    assert first[0]["role"] == "system" and '"KO"' in first[0]["content"] and "conservative" in first[0]["content"]
+    assert [message["role"] for message in second] == ["system", "user", "assistant", "user"]
+    assert [message["content"] for message in second[1:]] == ["What is beta?", "Hello from the fake.", "And alpha?"]
+    assert first[0]["content"].split("\n")[0] != second[0]["content"].split("\n")[0]
+    assert '"KO"' not in second[0]["content"]
+
+
+def test_two_tabs_on_one_stream_see_the_same(pair):
+    pair.provider.default = paced(30, 0.02)
+    client = pair.client()
+    with client.ask() as one, client.follow(one.headers["Location"]) as two, \
+            client.follow(one.headers["Location"], base=pair.there.url) as three:
+        seen = [list(tab.frames()) for tab in (one, two, three)]
+    assert seen[0] == seen[1] == seen[2]

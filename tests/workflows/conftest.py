@@ -1,4 +1,5 @@
 from dataclasses import dataclass, field
+from datetime import date
 
 import pytest
 
@@ -23,6 +24,7 @@ class Item:
     id: str
     value: float | None
     symbol: str | None = "AAPL"
+    as_of: date | None = None
 
     @property
     def measure(self) -> str:
@@ -41,6 +43,8 @@ class Pack:
     items: tuple[Item, ...] = (Item("AAPL:cagr", 0.12), Item("AAPL:volatility", 0.3), Item("AAPL:max_drawdown", -0.3), Item("AAPL:beta", None))
     instruments: tuple[Instrument, ...] = (Instrument("AAPL"),)
     weights: dict = field(default_factory=dict)
+    curves: dict = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def prompt_text(self) -> str:
         return "\n".join(f"{item.id}: {item.value}" for item in self.items)

@@ -1,0 +1,55 @@
+"""Two real servers on one database and one provider, shared by the tests of a module that leave them as they were."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from tests.support.fake_provider import FakeProvider
+from tests.support.fixtures import openai_at
+from tests.support.server import Server
+from tests.support.sse_client import Client
+
+
+@dataclass
+class Pair:
+    """What two workers are to each other, with a choice of which one to talk to."""
+
+    here: Server
+    there: Server
+    provider: FakeProvider
+
+    @property
+    def bases(self) -> tuple[str, str]:
+        return self.here.url, self.there.url
+
+    def client(self, user: str = "tester") -> Client:
+        return Client(*self.bases, user=user)
+
+
+@pytest.fixture(scope="module")
+def running_pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    folder = tmp_path_factory.mktemp("pair")
+    with FakeProvider() as provider:
+        here, there = (Server(folder, environ=openai_at(provider)) for _ in range(2))
+        try:
+            here.start()
+            there.start()
+            yield Pair(here, there, provider)
+        finally:
+            here.kill()
+            there.kill()
+
+
+@pytest.fixture
+def pair(running_pair: Pair) -> Iterator[Pair]:
+    """The module's pair, its provider having forgotten what other tests asked."""
+    usual = running_pair.provider.default
+    running_pair.provider.forget()
+    yield running_pair
+    running_pair.provider.default = usual
+
+
+@pytest.fixture
+def client_of():
+    return lambda server: Client(server.url)
