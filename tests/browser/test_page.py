@@ -105,7 +105,7 @@ def test_a_starter_question_asks_at_once(keyless: Site, open_page: Open) -> None
     expect(page.locator(".keyless")).to_contain_text("GROQ_API_KEY")
     page.locator(".starters button").first.click()
     complete(page)
-    expect(page.locator(".question")).to_have_text("What is a drawdown, and how do I read one?")
+    expect(page.locator(".question")).to_have_text("What is a drawdown?")
     expect(page.locator(".empty")).to_have_count(0)
     expect(answer(page).locator("[data-slot=body]")).to_contain_text("drawdown")
 
