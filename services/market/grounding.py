@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from services.market.evidence import EvidencePack, Mark
 from services.market.figures import Figure, figures, numbers
-from services.market.ledger import Claim, Ledger
+from services.market.ledger import SENSITIVITY, Claim, Ledger
 from services.market.surroundings import Context, Reader
 
 RETURNS = ("total_return", "cagr", "momentum", "change_1d", "alpha", "stress", "worst_day", "best_day")
@@ -57,8 +57,8 @@ def _of(claim: Claim) -> str:
 
 def _fits(figure: Figure, claim: Claim, context: Context) -> bool:
     """Whether the words ask for this kind of claim: a difference wants a comparison, a ratio a multiple."""
-    if claim.kind == "sensitivity":
-        return context.of_one_percent
+    if claim.kind.startswith(SENSITIVITY):
+        return context.supposes(claim.kind.removeprefix(SENSITIVITY))
     if claim.kind == "difference":
         return context.compares
     if claim.kind == "ratio":

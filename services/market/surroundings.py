@@ -24,6 +24,7 @@ KEYWORDS: tuple[tuple[str, tuple[str, ...]], ...] = (  # words, and the measures
 KEYWORD = re.compile("|".join(rf"(?P<k{n}>\b(?:{words})\b)" for n, (words, _) in enumerate(KEYWORDS)), re.IGNORECASE)
 SAYS = re.compile(r"(?!\s+(?:and|or)\s+$)[^.;:,\d%|()]{0,28}$")  # what may stand between a measure's name and its figure
 QUALIFIED = re.compile(r"^\s?(?:(?:annualised|annualized|annual|daily|one-day|maximum|max|historical|a|year|of)\s){0,3}$", re.IGNORECASE)
+AWAY_FROM = re.compile(r"^\s?(?:below|above|under|over|off|from|beneath)\s(?:its|the|their)\s$", re.IGNORECASE)
 UP = r"rose|rises|gained|gains?|returned|climbed|up|added|grew|advanced|rallied|increased|rise of|increase of"
 DOWN = r"fell|falls?|lost|loses?|dropped|down|declined?|shed|slid|slipped|sank|decreased|loss of|drop of|fallen"
 DIRECTION = re.compile(rf"\b(?:(?P<up>{UP})|(?P<down>{DOWN}))\b[^.;,\d%]{{0,24}}$", re.IGNORECASE)
@@ -31,7 +32,6 @@ COMPARES = re.compile(
     r"\b(?:more|higher|lower|less|greater|smaller|larger|bigger|fewer|gap|differences?|differs?|spread|above|below|apart|ahead|behind|"
     r"exceed\w*|outperform\w*|underperform\w*|than|between|premium|discount|wider|narrower|from|over|under|beat\w*|trail\w*|lag\w*)\b", re.IGNORECASE)
 DIVIDES = re.compile(r"\b(?:times|fold|twice|(?<!sharpe )(?<!sortino )ratio|as (?:much|high|volatile|large|risky|many)|x|×|per|multiple|half)\b|\d[x×]", re.IGNORECASE)
-ONE_PERCENT = re.compile(r"\b(?:1|one)\s?(?:%|per ?cent)", re.IGNORECASE)
 PRONOUN = re.compile(r"\b(?:it|its|they|their|them|the (?:stock|share|shares|company|former|latter|other|first|second|two)|both|which|whose)\b", re.IGNORECASE)
 SENTENCE = re.compile(r"(?<=[.!?])[\"')*_]*\s+(?=[A-Z*_\"'(\[|#−\-0-9$€£])|\n+")
 POSSESSIVE = r"(?:'s|’s)(?:\s+[\w-]+){0,5}?\s+(?:(?:of|at|is|was|stood at|near|about|to)\s+)?$"
@@ -56,9 +56,9 @@ class Context:
     def compares(self) -> bool:
         return COMPARES.search(self.words) is not None
 
-    @cached_property
-    def of_one_percent(self) -> bool:
-        return ONE_PERCENT.search(self.words) is not None
+    def supposes(self, move: str) -> bool:
+        """Whether a move of so many per cent is spoken of."""
+        return re.search(rf"(?<![\d.]){move.strip()}\s?(?:%|per ?cent)", self.words) is not None
 
     @cached_property
     def divides(self) -> bool:
@@ -99,7 +99,7 @@ class Reader:
         symbols = frozenset(symbol for *_, symbol in self._mentions[first:last])
         direction = DIRECTION.search(before[-48:])
         return Context(
-            words, symbols, self._named(before, after), _tight(before[-72:], after[:48]),
+            words, symbols, self._named(before, after), _tight(before[-72:], after[:48], figure.unit),
             "" if direction is None else "up" if direction["up"] else "down",
         )
 
@@ -116,8 +116,11 @@ class Reader:
         return frozenset()
 
 
-def _tight(before: str, after: str) -> tuple[str, ...]:
-    """The measures a figure is directly given as: the last name before it with nothing but words between, or one behind."""
+def _tight(before: str, after: str, unit: str) -> tuple[str, ...]:
+    """The measures a figure is directly given as: the last name before it with nothing but words between, or one behind.
+
+    "12 % below its 50-day average" is about that average; "$126, below its average" is about the $126.
+    """
     found: list[str] = []
     last = None
     for last in KEYWORD.finditer(before):
@@ -125,7 +128,8 @@ def _tight(before: str, after: str) -> tuple[str, ...]:
     if last and SAYS.fullmatch(before[last.end() :]) and not re.search(rf"\b(?:{UP}|{DOWN})\b", before[last.end() :]):
         found += _measures(last)
     behind = KEYWORD.search(after)
-    if behind and QUALIFIED.match(after[: behind.start()]):
+    between = after[: behind.start()] if behind else ""
+    if behind and (QUALIFIED.match(between) or (unit == "percent" and AWAY_FROM.match(between))):
         found += _measures(behind)
     return tuple(found)
 
