@@ -61,6 +61,9 @@ OPINION = re.compile(r"\b(?:confidence|conviction|agreement|score|rating|certain
 HYPOTHESIS = re.compile(
     r"\b(?:every|each|per|suppose|supposing|assume|assuming|imagine|if|should|say|for example|e\.g\.|hypothetical(?:ly)?|whenever|when "
     r"the (?:market|index|benchmark) (?:moves?|rises?|falls?|drops?|gains?))\b[^.;!?\d]{0,44}$", re.IGNORECASE)
+SUPPOSED = re.compile(  # "a 20 % drop would hurt"
+    r"^\s?(?:market |price |further |sudden )?(?:drop|fall|decline|rise|gain|move|shock|correction|loss|drawdown|crash|increase|cut|hike|rally)\b"
+    r"[^.;%\d]{0,20}\b(?:would|could|might|may|can)\b", re.IGNORECASE)
 CONFIDENCE_BEFORE = re.compile(
     r"(?:\b(?:c?var|confidence(?: level)?|percentile|value[- ]at[- ]risk|expected shortfall|quantile)\b[^.;\d]{0,16}|"
     r"\b(?:worst|best|top|bottom|tail|upper|lower|at (?:the )?)\s?)$", re.IGNORECASE)
@@ -234,7 +237,7 @@ def _left_alone(f: Figure, text: str) -> bool:
             or (whole and SURE_AFTER.match(after) is not None)
             or (abs(f.value) == 100 and bool(WHOLE_AFTER.match(after) or REBASED.search(before)))
             or (f.value == 0 and "risk-free" in before)
-            or (whole and abs(f.value) in ROUND and HYPOTHESIS.search(before) is not None)
+            or (whole and abs(f.value) in ROUND and bool(HYPOTHESIS.search(before) or SUPPOSED.match(after)))
         )
     if f.unit == "money":
         return whole and f.value in (1, 100, 1000, 10_000, 100_000) and HYPOTHESIS.search(before) is not None
