@@ -3,12 +3,15 @@
 import hmac
 import json
 import math
+import sys
 
 from flask import Flask, Response, current_app, g, jsonify, render_template, request, session
-from werkzeug.exceptions import HTTPException
+from sqlalchemy.exc import DBAPIError
+from werkzeug.exceptions import HTTPException, InternalServerError
 
-from services.errors import InvalidRequest, TickertapeError, TooLarge, UnsupportedMediaType
+from services.errors import InvalidRequest, TickertapeError, TooLarge, Unavailable, UnsupportedMediaType
 from services.questions import text_of
+from services.store.database import is_outage
 from services.store.models import new_id
 
 EXTENSION = "tickertape"
@@ -85,6 +88,7 @@ def register_errors(app: Flask) -> None:
     """Expected errors with their own status; unexpected ones with 500 and no detail."""
     app.register_error_handler(TickertapeError, _expected)
     app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(DBAPIError, _database)
 
 
 def _expected(error: TickertapeError) -> Response:
@@ -95,6 +99,14 @@ def _expected(error: TickertapeError) -> Response:
     if retry_after is not None:
         response.headers["Retry-After"] = str(max(1, math.ceil(retry_after)))
     return response
+
+
+def _database(error: DBAPIError) -> Response:
+    """A database that is away for a moment is 503; any other error of it is ours."""
+    if not is_outage(error):
+        current_app.log_exception(sys.exc_info())
+        return _http(InternalServerError())
+    return _expected(Unavailable("the database cannot be reached; try again in a moment"))
 
 
 def _http(error: HTTPException) -> Response:

@@ -52,11 +52,20 @@ class ChatService:
         """Turns being answered on this worker."""
         return len(self._running)
 
+    @property
+    def draining(self) -> bool:
+        """Whether this worker is going, and begins nothing any more."""
+        return self._streams.draining
+
+    def answers(self, turn_id: str) -> bool:
+        """Whether a turn is being answered on this worker."""
+        return turn_id in self._running
+
     # ---- what the edge calls
 
     def start(self, user_id: str, question: Question, key: str | None = None) -> Turn:
         """Begin to answer, or find the turn that `key` began. Raises NotFound, Conflict, Unprocessable, Unavailable."""
-        if self._streams.draining:
+        if self.draining:
             raise Unavailable("this server is restarting; ask again in a moment")
         self._answering.check(question)
         begun = self._begin(user_id, question, key)
@@ -91,6 +100,7 @@ class ChatService:
         """End a turn wherever it runs. What has been written so far is kept."""
         if turn.status == "running" and not self._cancel(turn.id, "stopped"):
             self._database.write(lambda session: turns.request_stop(session, turn.id))
+            self._streams.ask_to_look(turn.worker_id)
 
     def abandon(self, turn_ids: list[str]) -> None:
         """Drop turns whose conversation was deleted: nothing of them is written any more, and readers end."""
@@ -157,9 +167,9 @@ class ChatService:
         finally:
             budget.stop()
             budget.close()
-            self._running.pop(turn.id, None)
-            if not turn_log.mirror or turn_log.readers == 0:
-                self._streams.release(turn_log)
+            if self._running.get(turn.id) is cancellation:  # a later attempt of it may already run here
+                del self._running[turn.id]
+            self._streams.release(turn_log)
 
     def _guarded(self, turn: Turn, answer: Answer, work: Work) -> Ended | None:
         """How the work ended, whatever happened in it; None for a turn that goes on elsewhere."""

@@ -33,6 +33,7 @@ class Settings:
     segment_interval_ms: int = 250          # group commit of live turns
     follow_interval_ms: int = 60            # how often turns of other workers are read while somebody follows them
     tail_frames: int = 64                   # frames a live log keeps in memory once they are stored
+    redis_url: str = ""                     # shares what is counted, and the streams, between hosts
     log_retention_h: float = 24.0           # then a stream answers 410; the conversation stays
 
     heartbeat_s: float = 1.0                # of a worker, in the database
@@ -45,6 +46,8 @@ class Settings:
     max_body_bytes: int = 1_000_000
     max_message_chars: int = 32_000
     max_symbols: int = 20
+
+    metrics_token: str = field(default="", repr=False)  # whoever has it may read /metrics; without one, only this machine
 
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
 

@@ -67,6 +67,7 @@ class Turn:
         )
         self._start = time.monotonic()
         self._deadline = self._start + means.settings.clocks.turn
+        self._names = [route.name for route in routes]
         self._failed: list[str] = []
         self._number = 0
 
@@ -140,8 +141,9 @@ class Turn:
     def _events(self, step: Step, run: Run) -> Iterator[object]:
         if step.candidate is None:
             extra = dict(self._request.extra)
-            if self._failed:
-                extra["providers_failed"] = tuple(self._failed)
+            # Nobody was tried where every circuit is open: then all of them failed before this turn.
+            if failed := tuple(self._failed or self._names):
+                extra["providers_failed"] = failed
             return self._means.embedded.stream(replace(self._request, extra=extra), self._cancellation)
         provider = self._means.providers[run.provider]
         messages = step.messages or self._fitting(step)
