@@ -188,6 +188,16 @@ def test_too_long_for_all_is_trimmed_and_said_so(house):
     assert house.second.requests == []
 
 
+def test_what_was_trimmed_and_is_still_too_long_is_a_clear_error(house):
+    house.build(provider_first={"window": 3000})
+    house.first.play(whole(400, TOO_LONG))
+    house.first.play(whole(400, TOO_LONG))
+    seen = house.ask(messages=[{"role": "user", "content": "x" * 200}] * 60)
+    assert seen.error.code == "context_length" and seen.outcomes == [("first", "context_length")] * 2
+    first, second = (len(request.json()["messages"]) for request in house.first.requests)
+    assert 60 > first > second > 1
+
+
 def test_too_long_in_itself_is_a_clear_error_and_never_sent_unchanged(house):
     house.first.play(whole(400, TOO_LONG))
     seen = house.ask("x" * 20000)
