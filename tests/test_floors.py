@@ -12,12 +12,13 @@ ROOT = Path(__file__).resolve().parents[1]
 FLOORS = (
     ("the words", {"errors", "events", "signals", "sse", "settings", "cancellation", "secret", "prompts", "questions", "replay",
                    "glossary"}),
-    ("what works alone", {"llm", "render", "export", "live_page", "store", "limits", "metrics"}),
-    ("what stands on one of these", {"market", "streams"}),
-    ("workflows", {"workflows", "presentation"}),
-    ("an answer and its history", {"answer", "answering", "history"}),
+    ("what works alone", {"llm", "store", "bus", "render", "export", "live_page", "rates", "logs", "presence"}),
+    ("what stands on one of these", {"market", "streams", "limits", "retention", "openai_wire", "providers"}),
+    ("what puts them to work", {"workflows", "presentation", "completions"}),
+    ("an answer, its history, whose it is", {"answer", "answering", "history", "accounts"}),
     ("the turn", {"chat"}),
-    ("what goes on beside", {"housekeeping"}),
+    ("what goes on beside", {"housekeeping", "metrics"}),
+    ("all of it, put together", {"bootstrap"}),
     ("HTTP", {"blueprints"}),
     ("the application", {"app", "gunicorn"}),
 )
