@@ -1,7 +1,10 @@
 """How gunicorn serves Tickertape: gevent workers, and streams that end in order when a worker has to go."""
 
+import os
+import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import gevent
 
@@ -29,11 +32,18 @@ max_requests = 0              # a count of requests says nothing about streams
 control_socket_disable = True
 accesslog = None
 
+# Each worker counts in files here, and /metrics adds them up. prometheus_client reads the variable when it is imported.
+metrics_dir = Path(os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(
+    (settings.instance_dir / "metrics" / f"{socket.gethostname()}-{settings.port}").absolute())))
+metrics_dir.mkdir(parents=True, exist_ok=True)
+
 
 def on_starting(server) -> None:
     """Prepare the database once, before there are workers; in a process of its own, because what the master imports
-    its workers have imported before gevent could patch it."""
+    its workers have imported before gevent could patch it. Counting begins at zero."""
     logs.configure(settings.log_format)
+    for file in metrics_dir.glob("*.db"):
+        file.unlink()
     subprocess.run([sys.executable, "-m", "services.store.database"], check=True)
 
 
@@ -48,6 +58,7 @@ def post_fork(server, worker) -> None:
 def post_worker_init(worker) -> None:
     """gunicorn only waits on shutdown; streams have to be ended, or they are cut without a word."""
     services = worker.app.callable.extensions["tickertape"]
+    services.warm()
 
     def watch() -> None:
         while worker.alive:
@@ -61,3 +72,9 @@ def worker_exit(server, worker) -> None:
     drainer = getattr(worker, "drainer", None)
     if drainer is not None:
         drainer.join(timeout=settings.drain_s + 5)
+
+
+def child_exit(server, worker) -> None:
+    """A dead worker has no streams. Its counters stay; not with prometheus_client's own function, see on_starting."""
+    for file in metrics_dir.glob(f"gauge_live*_{worker.pid}.db"):
+        file.unlink(missing_ok=True)

@@ -4,14 +4,17 @@ import hmac
 import json
 import math
 import secrets
+import sys
 
 from flask import Flask, Response, current_app, g, jsonify, redirect, render_template, request, session, url_for
 from itsdangerous import BadSignature, Signer
-from werkzeug.exceptions import HTTPException
+from sqlalchemy.exc import DBAPIError
+from werkzeug.exceptions import HTTPException, InternalServerError
 
-from services.errors import InvalidRequest, TickertapeError, Unauthenticated, UnsupportedMediaType
+from services.errors import InvalidRequest, TickertapeError, TooLarge, Unauthenticated, Unavailable, UnsupportedMediaType
 from services.questions import text_of
 from services.store.accounts import Identity
+from services.store.database import is_outage
 from services.store.models import new_id
 
 EXTENSION = "tickertape"
@@ -147,8 +150,13 @@ def json_body() -> object:
     """The decoded JSON of the request. Raises the error that fits what is wrong with it."""
     if request.mimetype != "application/json":
         raise UnsupportedMediaType("the content type must be application/json")
+    body = request.get_data(cache=False)
+    limit = services().settings.max_body_bytes
+    if len(body) >= limit:
+        # A body in chunks announces no length; werkzeug ends it at the limit without a word.
+        raise TooLarge(f"the body must be smaller than {limit} bytes")
     try:
-        return json.loads(request.get_data(cache=False))
+        return json.loads(body)
     except RecursionError:
         raise InvalidRequest("the JSON is nested too deeply") from None
     except ValueError:
@@ -168,6 +176,7 @@ def register_errors(app: Flask) -> None:
     """Expected errors with their own status; unexpected ones with 500 and no detail."""
     app.register_error_handler(TickertapeError, _expected)
     app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(DBAPIError, _database)
 
 
 def _expected(error: TickertapeError) -> Response:
@@ -183,6 +192,14 @@ def _expected(error: TickertapeError) -> Response:
     if retry_after is not None:
         response.headers["Retry-After"] = str(max(1, math.ceil(retry_after)))
     return response
+
+
+def _database(error: DBAPIError) -> Response:
+    """A database that is away for a moment is 503; any other error of it is ours."""
+    if not is_outage(error):
+        current_app.log_exception(sys.exc_info())
+        return _http(InternalServerError())
+    return _expected(Unavailable("the database cannot be reached; try again in a moment"))
 
 
 def _http(error: HTTPException) -> Response:

@@ -55,6 +55,15 @@ class ChatService:
         """Turns being answered on this worker."""
         return len(self._running)
 
+    @property
+    def draining(self) -> bool:
+        """Whether this worker is going, and begins nothing any more."""
+        return self._streams.draining
+
+    def answers(self, turn_id: str) -> bool:
+        """Whether a turn is being answered on this worker."""
+        return turn_id in self._running
+
     # ---- what the edge calls
 
     def start(self, user_id: str, question: Question, key: str | None = None, *, address: str | None = None) -> Turn:
@@ -62,7 +71,7 @@ class ChatService:
 
         Raises NotFound, Conflict, Unprocessable, RateLimited, Unavailable.
         """
-        if self._streams.draining:
+        if self.draining:
             raise Unavailable("this server is restarting; ask again in a moment")
         self._answering.check(question)
         begun = self._begin(user_id, question, key, address)
@@ -97,6 +106,7 @@ class ChatService:
         """End a turn wherever it runs. What has been written so far is kept."""
         if turn.status == "running" and not self._cancel(turn.id, "stopped"):
             self._database.write(lambda session: turns.request_stop(session, turn.id))
+            self._streams.ask_to_look(turn.worker_id)
 
     def abandon(self, turn_ids: list[str]) -> None:
         """Drop turns whose conversation was deleted: nothing of them is written any more, and readers end."""
@@ -104,24 +114,25 @@ class ChatService:
             self._cancel(turn_id, "lost")
             self._streams.close(turn_id)
 
-    def take_over(self, turn: Turn) -> None:
+    def take_over(self, claimed: turns.Claimed) -> None:
         """Go on with a turn this worker has claimed from one that is gone, as the turn's next attempt.
 
-        It starts the answer again, unless the turn was to be stopped, is too old, or has been tried often enough:
-        then it ends here, and the text it has is kept.
+        It starts the answer again, unless the turn was to be stopped, is too old, or has been tried often enough, or
+        an earlier version asked what this one does not understand: then it ends here, and the text it has is kept.
         """
-        stored = list(events_of(self._segments.all(turn.id)))
-        question = _as_decided(Question(**turn.question), stored)
+        turn, stored = claimed.turn, list(events_of(claimed.frames))
+        understood = _question_of(turn)
+        question = _as_decided(understood or Question(message=""), stored)
         turn_log = self._streams.produce(turn.id, turn.attempt)
         if not stored:
             turn_log.append(_started(turn, question))
-        if turn.stop_requested or self._is_hopeless(turn):
+        if turn.stop_requested or self._is_hopeless(turn) or understood is None:
             text = replay(stored).text
             turn_log.append(_taken_over(turn, len(text), "The server was restarted; the answer ends here."))
             self._launch(turn, turn_log, question, lambda cancellation: lambda answer: self._give_up(turn, text, answer))
         else:
             turn_log.append(_taken_over(turn, 0, "The server was restarted; the answer starts again."))
-            self._answer(turn, turn_log, question, self._database.write_plainly(lambda connection: turns.earlier(connection, turn)))
+            self._answer(turn, turn_log, question, claimed.earlier)
 
     def workflow_state(self, turn: Turn) -> tuple[RunState, int]:
         """How a turn's workflow stands, and how many readers of this worker follow it."""
@@ -172,9 +183,9 @@ class ChatService:
         finally:
             budget.stop()
             budget.close()
-            self._running.pop(turn.id, None)
-            if not turn_log.mirror or turn_log.readers == 0:
-                self._streams.release(turn_log)
+            if self._running.get(turn.id) is cancellation:  # a later attempt of it may already run here
+                del self._running[turn.id]
+            self._streams.release(turn_log)
 
     def _guarded(self, turn: Turn, answer: Answer, work: Work) -> Ended | None:
         """How the work ended, whatever happened in it; None for a turn that goes on elsewhere."""
@@ -241,6 +252,13 @@ def _started(turn: Turn, question: Question) -> ChatStarted:
     return ChatStarted(stream_id=turn.id, trace_id=turn.trace_id, conversation_id=turn.conversation_id,
                        user_message_id=turn.user_message_id, message_id=turn.message_id,
                        assistant_type=question.assistant_type)
+
+
+def _question_of(turn: Turn) -> Question | None:
+    try:
+        return Question(**turn.question)
+    except TypeError:
+        return None
 
 
 def _as_decided(question: Question, stored: Sequence[Mapping[str, object]]) -> Question:

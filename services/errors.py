@@ -97,3 +97,4 @@ class RateLimited(TickertapeError):
 class Unavailable(TickertapeError):
     code = "unavailable"
     status = 503
+    retry_after = 1.0  # seconds

@@ -41,6 +41,7 @@ class Settings:
     segment_interval_ms: int = 250          # group commit of live turns
     follow_interval_ms: int = 60            # how often turns of other workers are read while somebody follows them
     tail_frames: int = 64                   # frames a live log keeps in memory once they are stored
+    redis_url: str = ""                     # shares what is counted, and the streams, between hosts
     log_retention_h: float = 24.0           # then a stream answers 410; the conversation stays
 
     heartbeat_s: float = 1.0                # of a worker, in the database
@@ -73,6 +74,8 @@ class Settings:
     log_format: str = field(default="text", metadata={"choices": ("text", "json")})
     conversation_retention_d: float = 0.0   # days without a change, then a conversation is deleted; 0 keeps it
     audit_retention_d: float = 180.0        # days the audit and what was spent are kept; 0 keeps them
+
+    metrics_token: str = field(default="", repr=False)  # whoever has it may read /metrics; without one, only this machine
 
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
 
