@@ -1,80 +1,27 @@
 """Tickertape's application: settings, services, blueprints."""
 
-import logging
-import os
-import socket
-import time
-from dataclasses import dataclass, field
 from datetime import timedelta
 
-import gevent
+import click
 from flask import Flask
 
-from blueprints import chat, completions, conversations, edge, market, ops, pages, providers, workflows
-from services.answering import Answering
-from services.chat import ChatService
-from services.completions import Completions
-from services.history import Conversations
-from services.housekeeping import Housekeeping, forever
-from services.llm.config import load as llm_settings
-from services.llm.offline import OfflineProvider
+from blueprints import (accounts, chat, commands, completions, conversations, edge, guard, market, ops, pages, providers,
+                        workflows)
+from blueprints.cookies import HostCookies
+from blueprints.proxies import NamedProxies
+from services import logs
+from services.bootstrap import build_services
 from services.llm.service import LLMService
-from services.market.config import MarketSettings
-from services.market.desk import MarketDesk
-from services.market.report import write_report
-from services.metrics import Metrics, Sampler
 from services.secret import secret_key
-from services.settings import Settings
-from services.store.database import Database, upgrade
-from services.store.models import Worker, new_id
-from services.store.users import Users
-from services.streams.segments import SegmentStore
-from services.streams.service import Streams
-from services.workflows.arbiter import Arbiter
-from services.workflows.checkpoints import StoredCheckpoints
-from services.workflows.service import Workflows
+from services.settings import Settings, words
 
-SAMPLE_S = 1.0  # how old a gauge of another worker may be
-
-
-@dataclass
-class Services:
-    """Everything a view may call."""
-
-    settings: Settings
-    database: Database
-    users: Users
-    conversations: Conversations
-    streams: Streams
-    llm: LLMService
-    market: MarketDesk
-    workflows: Workflows
-    chat: ChatService
-    completions: Completions
-    housekeeping: Housekeeping
-    metrics: Metrics
-    sampler: Sampler
-    loops: list[gevent.Greenlet] = field(default_factory=list)
-
-    def drain(self) -> None:
-        """End this worker's streams and let its turns finish; what cannot finish in time is left to another worker."""
-        self.streams.drain()
-        until = time.monotonic() + self.settings.drain_s
-        while (self.chat.running or self.completions.running) and time.monotonic() < until:
-            gevent.sleep(0.05)
-        self.completions.drain()
-        self.chat.hand_over()
-
-    def close(self) -> None:
-        """Stop the background work and release the database."""
-        gevent.killall(self.loops)
-        self.database.close()
+BLUEPRINTS = (pages, chat, conversations, workflows, market, completions, providers, accounts, ops)
 
 
 def create_app(settings: Settings | None = None, llm: LLMService | None = None) -> Flask:
     """The WSGI application. `llm` replaces the providers of the settings, for tests."""
     settings = settings or Settings.load()
-    logging.basicConfig(level=logging.INFO if is_serving() else logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logs.configure(settings.log_format)
     app = Flask(__name__)
     app.config.update(
         SECRET_KEY=secret_key(settings),
@@ -83,43 +30,21 @@ def create_app(settings: Settings | None = None, llm: LLMService | None = None) 
         SESSION_COOKIE_NAME="tickertape",
         SESSION_COOKIE_SAMESITE="Lax",
     )
+    app.session_interface = HostCookies()
+    app.wsgi_app = NamedProxies(app.wsgi_app, words(settings.trusted_proxies))
     app.json.sort_keys = False
-    app.extensions[edge.EXTENSION] = build_services(settings, llm)
+    app.extensions[edge.EXTENSION] = build_services(settings, app.secret_key, llm, serving=_serves())
     edge.register_errors(app)
-    for module in (pages, chat, conversations, workflows, market, completions, providers, ops):
+    guard.register(app)
+    for module in BLUEPRINTS:
         app.register_blueprint(module.blueprint)
+    accounts.register_provider(app, settings)
+    for group in commands.GROUPS:
+        app.cli.add_command(group)
     return app
 
 
-def is_serving() -> bool:
-    """Whether this process answers requests, and is no command of `flask`."""
-    return os.environ.get("FLASK_RUN_FROM_CLI") != "true"
-
-
-def build_services(settings: Settings, llm: LLMService | None = None) -> Services:
-    """The services of one worker process, with their background loops running; a command of `flask` has none."""
-    if not is_serving():
-        upgrade(settings.database)  # a command may come before the first start of the server
-    database = Database(settings.database)
-    worker = Worker(id=new_id(), host=socket.gethostname(), pid=os.getpid(), seen_at=time.time())
-    segments = SegmentStore(database)
-    streams = Streams(segments, flush_ms=settings.stream_flush_ms, heartbeat_s=settings.stream_heartbeat_s,
-                      retry_ms=settings.stream_retry_ms, follow_ms=settings.follow_interval_ms)
-    desk = MarketDesk(MarketSettings.from_environ(settings.environ))
-    models = llm_settings(settings.environ)
-    metrics = Metrics({provider.name: provider.models for provider in models.providers} | {OfflineProvider.name: (OfflineProvider.model,)})
-    llm = llm or LLMService(models, OfflineProvider(desk.answer), metrics)
-    flows = Workflows(llm, find_symbols=desk.symbols, gather=desk.evidence, write_report=write_report,
-                      arbiter=Arbiter(llm) if len(llm.states()) > 1 else None)
-    chat_service = ChatService(settings, database, worker, streams, segments,
-                               Answering(llm, desk, flows, StoredCheckpoints(database)))
-    completions_service = Completions(llm, settings.stream_heartbeat_s)
-    housekeeping = Housekeeping(settings, database, worker, chat_service)
-    sampler = Sampler(metrics, chat_service, streams, completions_service, llm)
-    built = Services(settings, database, Users(database), Conversations(database), streams, llm, desk, flows, chat_service,
-                     completions_service, housekeeping, metrics, sampler)
-    if is_serving():
-        database.write(lambda session: session.add(worker))
-        built.loops += [forever(chat_service.writer.run, 1.0), forever(streams.run_follower, 1.0),
-                        forever(sampler.sample, SAMPLE_S), *housekeeping.start()]
-    return built
+def _serves() -> bool:
+    """Whether this process is a server, and not a command such as `flask users`, which must not take over turns."""
+    context = click.get_current_context(silent=True)
+    return context is None or context.info_name == "run"

@@ -58,8 +58,12 @@ class Conversations:
         """Delete a conversation with all that belongs to it; returns the ids of its turns that were still running."""
         def work(session: Session) -> list[str]:
             conversation = _owned(session, user_id, conversation_id)
-            running = select(Turn.id).where(Turn.conversation_id == conversation.id, Turn.status == "running")
+            # Their rows are locked first and in order, as the group commit does: else the two could block each other.
+            running = (select(Turn.id).where(Turn.conversation_id == conversation.id, Turn.status == "running")
+                       .order_by(Turn.id).with_for_update())
             ids = list(session.scalars(running))
+            # Below one another, messages delete each other one level deeper each time; SQLite ends that at 1,000.
+            session.execute(update(Message).where(Message.conversation_id == conversation.id).values(parent_id=None))
             session.execute(delete(Conversation).where(Conversation.id == conversation.id))
             return ids
         return self._database.write(work)

@@ -1,14 +1,16 @@
-"""What a worker does beside answering: it takes over turns of workers that are gone, and retires old logs."""
+"""What a worker does beside answering: it takes over turns of workers that are gone, and deletes what is past its time."""
 
 import logging
+import math
+import random
 import time
 from collections.abc import Callable
 
 import gevent
-from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from services.chat import ChatService
+from services.retention import Retention
 from services.settings import Settings
 from services.store import turns
 from services.store.database import Database, is_outage
@@ -18,7 +20,6 @@ log = logging.getLogger(__name__)
 
 SWEEP_S = 1.0
 RETIRE_S = 300.0
-DAY_S = 86_400.0
 
 
 def forever(work: Callable[[], None], pause: float) -> gevent.Greenlet:
@@ -37,39 +38,65 @@ def forever(work: Callable[[], None], pause: float) -> gevent.Greenlet:
 class Housekeeping:
     """The sweeps of one worker."""
 
-    def __init__(self, settings: Settings, database: Database, worker: Worker, chat: ChatService) -> None:
+    def __init__(self, settings: Settings, database: Database, worker: Worker, chat: ChatService,
+                 retention: Retention) -> None:
         self._settings = settings
         self._database = database
         self._worker = worker
         self._chat = chat
+        self._retention = retention
+
+        self._reachable_since = time.monotonic()  # the database, seen from here
+        self._suspects: set[tuple[str, int]] = set()
 
     def start(self) -> list[gevent.Greenlet]:
-        """Both sweeps, in greenlets of their own."""
-        return [forever(self.adopt, SWEEP_S), forever(self.retire, RETIRE_S)]
+        """All sweeps, in greenlets of their own."""
+        return [forever(self.adopt, SWEEP_S), forever(self.mend, self._settings.worker_gone_s), forever(self.retire, RETIRE_S)]
 
     def adopt(self) -> None:
-        """Take over the turns of workers that are gone."""
+        """Take over the turns of workers that are gone. A worker that is going itself takes nothing.
+
+        After an outage of the database no worker's heartbeat is fresh, and nobody can tell yet who is gone: until
+        everybody has had the time to write one, only workers that said they leave count.
+        """
+        if self._chat.draining:
+            return
         gone_s = self._settings.worker_gone_s
-        for turn in self._database.read(lambda session: turns.orphans(session, self._worker.id, gone_s)):
-            claimed = self._claim(turn)
-            if claimed is not None:
-                log.warning("taking over a turn", extra={"turn": turn.id, "attempt": claimed.attempt})
-                self._chat.take_over(claimed)
+        judging = time.monotonic() - self._reachable_since >= gone_s
+        try:
+            found = self._database.read(lambda session: turns.orphans(session, self._worker.id, gone_s if judging else math.inf))
+        except Exception:
+            self._reachable_since = time.monotonic()
+            raise
+        random.shuffle(found)  # several workers sweep at once: each finds some that no other has claimed yet
+        for turn in found:
+            self._take_over(turn)
 
-    def _claim(self, turn: Turn) -> Turn | None:
-        return self._database.write(lambda session: turns.claim(session, turn, self._worker.id))
+    def mend(self) -> None:
+        """Take up turns that are this worker's and that nobody here answers: an outage came between claim and answer.
 
-    def retire(self) -> int:
-        """Delete logs past their time, and the rows of workers long gone. Returns how many logs."""
-        before = time.time() - self._settings.log_retention_h * 3600
-        retired = 0
-        while some := self._database.write(lambda session: turns.retire(session, before)):
-            retired += some
-        self._database.write(self._forget_workers)
-        return retired
+        Seen in two sweeps, because a turn that begins just now is in the database before it runs.
+        """
+        own = self._database.read(lambda session: turns.running_of(session, self._worker.id))
+        idle = {(turn.id, turn.attempt): turn for turn in own if not self._chat.answers(turn.id)}
+        for key in self._suspects & idle.keys():
+            if not self._chat.draining and not self._chat.answers(key[0]):
+                self._take_over(idle[key])
+        self._suspects = set(idle)
 
-    def _forget_workers(self, session: Session) -> None:
-        """Rows of workers long gone. An idle worker writes no heartbeat, so here it says that it is not."""
-        now = time.time()
-        session.merge(Worker(id=self._worker.id, host=self._worker.host, pid=self._worker.pid, seen_at=now))
-        session.execute(delete(Worker).where(Worker.seen_at < now - DAY_S))
+    def _take_over(self, turn: Turn) -> None:
+        claimed = self._database.write(lambda session: turns.claim(session, turn, self._worker.id))
+        if claimed is not None:
+            log.warning("taking over a turn", extra={"turn": turn.id, "attempt": claimed.turn.attempt})
+            self._chat.take_over(claimed)
+
+    def retire(self) -> None:
+        """Delete what is past its time."""
+        self._database.write(self._be_seen)
+        deleted = {name: count for name, count in self._retention.run().items() if count}
+        if deleted:
+            log.info("deleted what is past its time: %s", ", ".join(f"{count} {name}" for name, count in deleted.items()))
+
+    def _be_seen(self, session: Session) -> None:
+        """An idle worker writes no heartbeat; here it says that it is not long gone."""
+        turns.beat(session, self._worker.id)

@@ -85,6 +85,15 @@ class Breaker:
         if lease and lease == self._lease:
             self._lease_until = 0.0
 
+    def told(self, until: float, reason: str) -> None:
+        """Take over what another worker found out: open until then, or with 0 closed, on probation."""
+        if until:
+            self._open(until, reason)
+        elif self.until:
+            self.until, self._lease_until = 0.0, 0.0
+            self._in_a_row = IN_A_ROW - 1
+            self._recent.clear()
+
     def _count(self, now: float, lease: int, kind: str) -> None:
         probe = bool(lease) and lease == self._lease
         if self.until and not probe:

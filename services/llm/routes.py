@@ -30,6 +30,13 @@ class Board:
         first = self._turns[name] = (self._turns.get(name, -1) + 1) % max(keys, 1)
         return [(first + step) % keys for step in range(keys)]
 
+    def circuits(self) -> dict[tuple[str, str, object], Breaker]:
+        """Every circuit there has been a use for, by provider, scope, and which credential or model."""
+        return dict(self._breakers)
+
+    def circuit(self, name: str, scope: str, which: object) -> Breaker:
+        return self._get(name, scope, which)
+
     def _get(self, name: str, scope: str, which: object) -> Breaker:
         return self._breakers.setdefault((name, scope, which), Breaker())
 

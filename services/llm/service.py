@@ -37,6 +37,7 @@ class LLMService:
         embedded: Embedded | None = None,
         observer: Observer | None = None,
         *,
+        board: Board | None = None,
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[float, float], float] = random.uniform,
     ) -> None:
@@ -50,7 +51,7 @@ class LLMService:
             settings,
             self._providers,
             embedded if settings.offline else None,
-            Board(),
+            board or Board(),
             self._observer,
             self._announce,
             clock,

@@ -102,7 +102,7 @@ class Turn:
 
     def _switched(self, last: Run, run: Run, step: Step, failure: Failure) -> Switched | None:
         """What the client has to know: who goes on, and whether text has to go. A quiet second try is nobody's concern."""
-        trimmed = step.messages is not None
+        trimmed = step.trimmed and failure.kind == "context_length"
         if last.provider == run.provider and not last.committed and not trimmed:
             return None
         self._means.observer.switched(last.provider, run.provider, failure)
@@ -146,18 +146,10 @@ class Turn:
                 extra["providers_failed"] = failed
             return self._means.embedded.stream(replace(self._request, extra=extra), self._cancellation)
         provider = self._means.providers[run.provider]
-        messages = step.messages or self._fitting(step)
-        run.left_out = len(self._request.messages) - len(messages)
+        run.left_out = len(self._request.messages) - len(step.messages)
         keys = provider.settings.keys
         call = Call(run.asked, keys[step.candidate.key] if keys else "", self._deadline, self._trail.idle)
-        return provider.stream(replace(self._request, messages=messages), self._cancellation, call)
-
-    def _fitting(self, step: Step) -> fitting.Messages:
-        """The messages, shortened where it is plain beforehand that they are too many for the model's window."""
-        window = step.candidate.route.window
-        if window is None:
-            return self._request.messages
-        return fitting.fit(self._request.messages, fitting.room(window, self._request.max_tokens))
+        return provider.stream(replace(self._request, messages=step.messages), self._cancellation, call)
 
     def _commit(self, step: Step, run: Run) -> Began:
         run.committed, run.first = True, time.monotonic()

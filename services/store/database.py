@@ -4,12 +4,16 @@ Measured: a foreign lock of 3 s on SQLite froze every stream of a worker for 2.9
 """
 
 import logging
+import os
+import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeVar
 
 import alembic.command
 import alembic.config
+import gevent
 import sqlalchemy
 from gevent.threadpool import ThreadPool
 from sqlalchemy import event
@@ -19,11 +23,18 @@ from sqlalchemy.orm import Session
 
 from services.settings import Settings
 
+# psycopg sees that gevent has patched `select` and waits in Python through it. Here it waits in threads of its own, where
+# its C loop is right: measured, a query took 1.1 ms instead of 2.5 ms, and 0.6 ms of CPU instead of 1.0 ms.
+if find_spec("psycopg_binary") or find_spec("psycopg_c"):
+    os.environ.setdefault("PSYCOPG_WAIT_FUNC", "wait_c")
+
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 BUSY_TIMEOUT_MS = 10_000
 POSTGRESQL_THREADS = 6
+# libpq waits for ever by default: for a host that does not answer, and for a server that vanished in a query.
+POSTGRESQL = {"connect_timeout": 5, "tcp_user_timeout": 10_000, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
 MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
 
 
@@ -61,6 +72,18 @@ class Database:
         """Raise what the driver raises when the database cannot be reached."""
         self.read(lambda session: session.execute(sqlalchemy.text("SELECT 1")))
 
+    def wait(self, timeout: float = 60.0) -> None:
+        """Return once it answers. Raises what the driver raises when it has not within `timeout` seconds."""
+        until = time.monotonic() + timeout
+        while True:
+            try:
+                return self.ping()
+            except Exception as error:
+                if not is_outage(error) or time.monotonic() > until:
+                    raise
+                log.warning("waiting for the database")
+                gevent.sleep(1)
+
     def close(self) -> None:
         self._pool.kill()
         self._writer.kill()
@@ -69,7 +92,8 @@ class Database:
 
 def _engine(url: str, sqlite: bool) -> Engine:
     if not sqlite:
-        return sqlalchemy.create_engine(url, pool_size=POSTGRESQL_THREADS + 1, max_overflow=0, pool_pre_ping=True)
+        return sqlalchemy.create_engine(url, pool_size=POSTGRESQL_THREADS + 1, max_overflow=0, pool_pre_ping=True,
+                                        connect_args=POSTGRESQL)
     Path(make_url(url).database or "").parent.mkdir(parents=True, exist_ok=True)
     engine = sqlalchemy.create_engine(url, connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_MS / 1000})
     event.listen(engine, "connect", _prepare_sqlite)

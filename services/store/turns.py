@@ -3,6 +3,9 @@
 Functions of a session, for `Database.write` and the group commit; each states what it returns, none waits.
 """
 
+import math
+import os
+import socket
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -12,9 +15,12 @@ from sqlalchemy.orm import Session
 
 from services.errors import Conflict, NotFound, Unprocessable
 from services.questions import Question
+from services.sse import split
+from services.store.clock import database_time
 from services.store.models import Conversation, Message, Segment, Turn, Worker, is_id, new_id
 
 TITLE_CHARS = 80
+FRESH_S = 0.5  # a heartbeat this young is not written again: every turn that begins would queue for the worker's row
 
 
 # Starting and ending a turn are what every question costs, so they go below the ORM, with statements built once:
@@ -30,11 +36,15 @@ _branches = (select(_messages.c.id, _messages.c.parent_id, _messages.c.role, _me
 _touch_conversation = (_conversations.update()
                        .where(_conversations.c.id == bindparam("conversation"), _conversations.c.user_id == bindparam("user"))
                        .values(updated_at=bindparam("now")))
-_touch_worker = _workers.update().where(_workers.c.id == bindparam("worker")).values(seen_at=bindparam("now"))
+_is_fresh = select(_workers.c.id).where(_workers.c.id == bindparam("worker"), _workers.c.seen_at > database_time() - FRESH_S)
+_beat = _workers.update().where(_workers.c.id == bindparam("worker")).values(seen_at=database_time())
+_insert_worker = _workers.insert().values(id=bindparam("worker"), host=bindparam("on_host"), pid=bindparam("of_pid"), seen_at=database_time())
 _end_turn = (_turns.update()
              .where(_turns.c.id == bindparam("turn"), _turns.c.status == "running", _turns.c.attempt == bindparam("of_attempt"),
                     _turns.c.worker_id == bindparam("of_worker"))
              .values(status=bindparam("as_status"), ended_at=bindparam("now")))
+_ended_by = select(_turns.c.id).where(_turns.c.id == bindparam("turn"), _turns.c.status != "running",
+                                      _turns.c.attempt == bindparam("of_attempt"), _turns.c.worker_id == bindparam("of_worker"))
 ANSWER_COLUMNS = ("content", "reasoning", "status", "made", "evidence", "workflow")
 _end_answer = (_messages.update().where(_messages.c.id == bindparam("of_message"))
                .values({name: bindparam("new_" + name) for name in ANSWER_COLUMNS}))
@@ -55,23 +65,30 @@ def begin(connection: Connection, user_id: str, question: Question, worker_id: s
     Raises NotFound for a conversation or message of somebody else, Conflict below an answer that is still being
     written, Unprocessable when `key` began a different question.
     """
-    fingerprint = question.fingerprint() if key is not None else None
-    if key is not None:
-        row = connection.execute(_turn_of_key, {"user": user_id, "key": key}).first()
-        if row is not None:
-            if row.fingerprint != fingerprint:
-                raise Unprocessable("this key was used for another question", field="Idempotency-Key")
-            return Begun(Turn(**row._mapping), [], existing=True)
+    existing = of_key(connection, user_id, question, key)
+    if existing is not None:
+        return Begun(existing, [], existing=True)
+    if connection.execute(_is_fresh, {"worker": worker_id}).first() is None:
+        beat(connection, worker_id)
     now = time.time()
     conversation_id, parent = _place(connection, user_id, question, now)
     asked_id = _asked(connection, conversation_id, parent, question, now)
     answer_id = _add_message(connection, conversation_id, asked_id, "assistant", question, now)
     turn = Turn(id=new_id(), user_id=user_id, conversation_id=conversation_id, user_message_id=asked_id, message_id=answer_id,
                 trace_id=new_id(), status="running", attempt=1, worker_id=worker_id, stop_requested=False,
-                idempotency_key=key, fingerprint=fingerprint, question=asdict(question), started_at=now)
+                idempotency_key=key, fingerprint=question.fingerprint() if key is not None else None, question=asdict(question), started_at=now)
     connection.execute(_insert_turn, {column.name: getattr(turn, column.name) for column in _turns.columns})
-    connection.execute(_touch_worker, {"worker": worker_id, "now": now})
     return Begun(turn, earlier(connection, turn) if parent is not None else [])
+
+
+def of_key(connection: Connection, user_id: str, question: Question, key: str | None) -> Turn | None:
+    """The turn `key` began. Raises Unprocessable when that was for a different question."""
+    row = connection.execute(_turn_of_key, {"user": user_id, "key": key}).first() if key is not None else None
+    if row is None:
+        return None
+    if row.fingerprint != question.fingerprint():
+        raise Unprocessable("this key was used for another question", field="Idempotency-Key")
+    return Turn(**row._mapping)
 
 
 def _place(connection: Connection, user_id: str, question: Question, now: float) -> tuple[str, Row | None]:
@@ -164,27 +181,54 @@ def end(connection: Connection, turn: Turn, status: str, answer: Mapping[str, ob
     ended = connection.execute(_end_turn, {"turn": turn.id, "of_attempt": turn.attempt, "of_worker": turn.worker_id,
                                         "as_status": status, "now": now})
     if ended.rowcount != 1:
-        return False
+        # An attempt that asks twice has lost the acknowledgement of its commit: then it is this attempt that ended it.
+        return connection.execute(_ended_by, {"turn": turn.id, "of_attempt": turn.attempt, "of_worker": turn.worker_id}).first() is not None
     connection.execute(_end_answer, {"of_message": turn.message_id} | {"new_" + name: answer[name] for name in ANSWER_COLUMNS})
     connection.execute(_touch_conversation, {"conversation": turn.conversation_id, "user": turn.user_id, "now": now})
     return True
 
 
-def orphans(session: Session, worker_id: str, gone_s: float) -> list[Turn]:
-    """Running turns whose worker, another than `worker_id`, has given no sign of life for `gone_s` seconds."""
-    alive = select(Worker.id).where((Worker.seen_at > time.time() - gone_s) | (Worker.id == worker_id))
-    return list(session.scalars(select(Turn).where(Turn.status == "running", Turn.worker_id.not_in(alive)).limit(100)))
+def beat(connection: Connection | Session, worker_id: str) -> None:
+    """Say that a worker lives; its row is written anew when a long sleep had it cleaned away."""
+    if connection.execute(_beat, {"worker": worker_id}).rowcount != 1:
+        connection.execute(_insert_worker, {"worker": worker_id, "on_host": socket.gethostname(), "of_pid": os.getpid()})
 
 
-def claim(session: Session, turn: Turn, worker_id: str) -> Turn | None:
-    """Make an orphan this worker's, as its next attempt; None when another worker was first."""
+def orphans(session: Session, worker_id: str, gone_s: float = math.inf, limit: int = 100) -> list[Turn]:
+    """Running turns whose worker, another than `worker_id`, has said that it leaves, or nothing for `gone_s` seconds."""
+    lives = (Worker.seen_at > 0.0) if gone_s == math.inf else (Worker.seen_at > database_time() - gone_s)
+    alive = select(Worker.id).where(lives | (Worker.id == worker_id))
+    return list(session.scalars(select(Turn).where(Turn.status == "running", Turn.worker_id.not_in(alive)).limit(limit)))
+
+
+def running_of(session: Session, worker_id: str) -> list[Turn]:
+    """The running turns that are this worker's to write."""
+    return list(session.scalars(select(Turn).where(Turn.status == "running", Turn.worker_id == worker_id)))
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A turn that is this worker's from now on, and all it needs to go on: its stored frames, and what was said before."""
+
+    turn: Turn
+    frames: list[bytes]
+    earlier: list[dict[str, str]]
+
+
+def claim(session: Session, turn: Turn, worker_id: str) -> Claimed | None:
+    """Make a turn this worker's, as its next attempt; None when another worker was first, or it has ended.
+
+    What is needed to go on is read in the same transaction: a turn that is claimed and cannot go on would run for ever.
+    """
+    beat(session, worker_id)
     mine = update(Turn).where(Turn.id == turn.id, Turn.status == "running", Turn.attempt == turn.attempt,
                               Turn.worker_id == turn.worker_id).values(worker_id=worker_id, attempt=turn.attempt + 1)
     if session.execute(mine).rowcount != 1:
         return None
-    session.execute(update(Worker).where(Worker.id == worker_id).values(seen_at=time.time()))
     session.refresh(turn := session.get(Turn, turn.id))
-    return turn
+    stored = select(Segment.frames).where(Segment.turn_id == turn.id).order_by(Segment.attempt, Segment.seq_from)
+    frames = [frame for segment in session.scalars(stored) for frame in split(segment)]
+    return Claimed(turn, frames, earlier(session.connection(), turn))
 
 
 def retire(session: Session, before: float, limit: int = 500) -> int:

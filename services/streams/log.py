@@ -45,7 +45,9 @@ class Bell:
 class TurnLog:
     """One attempt's frames with seq `first_seq`, `first_seq + 1`, …; those up to `stored_seq` are in the database.
 
-    The turn's own worker appends; on another worker the same log is a `mirror`, extended with stored segments.
+    The turn's own worker appends; on another worker the same log is a `mirror`, extended with segments as they come.
+    A log that its worker has lost to another is dead: what its writer still appends is nobody's, and readers go on in
+    its `successor`.
     """
 
     def __init__(self, turn_id: str, attempt: int = 1, *, seq: int = 0, mirror: bool = False, closed: bool = False) -> None:
@@ -53,7 +55,7 @@ class TurnLog:
         self.bell = Bell()
         self.mirror = mirror
         self.closed = closed
-        self.readers = 0
+        self.successor: TurnLog | None = None
         self.restart(attempt, seq)
 
     def restart(self, attempt: int, seq: int = 0) -> None:
@@ -64,6 +66,19 @@ class TurnLog:
         self.stored_seq = seq
         self._frames: list[bytes] = []
         self.bell.ring()
+
+    def latest(self) -> "TurnLog":
+        """The log that readers of this one read now."""
+        turn = self
+        while turn.successor is not None:
+            turn = turn.successor
+        return turn
+
+    def succeed(self) -> "TurnLog":
+        """Make the mirror in which readers go on, after the last event they can have seen here."""
+        self.successor = TurnLog(self.turn_id, self.attempt, seq=self.last_seq, mirror=True)
+        self.bell.ring()
+        return self.successor
 
     @property
     def end(self) -> EventId:
@@ -94,16 +109,20 @@ class TurnLog:
         self.closed = True
         self.bell.ring()
 
-    def extend(self, attempt: int, seq_from: int, frames: list[bytes]) -> None:
-        """Take over a stored segment that another worker wrote."""
-        if attempt > self.attempt:
+    def extend(self, attempt: int, seq_from: int, frames: list[bytes], keep: int) -> None:
+        """Mirror a segment that another worker wrote, and forget all frames but the newest `keep`.
+
+        A segment that does not begin where this log ends, or before, is not taken: nothing may be left out.
+        """
+        if attempt > self.attempt and seq_from == 1:
             self.restart(attempt)
         skip = self.last_seq + 1 - seq_from
-        if attempt < self.attempt or skip >= len(frames):
+        if attempt != self.attempt or skip < 0 or skip >= len(frames):
             return
-        self._frames += frames[max(skip, 0):]
+        self._frames += frames[skip:]
         self.last_seq = seq_from + len(frames) - 1
         self.closed = self.closed or sse.is_terminal(frames[-1])
+        self.mark_stored(self.last_seq, keep)
         self.bell.ring()
 
     def after(self, cursor: EventId) -> list[bytes] | None:

@@ -1,0 +1,206 @@
+"""What an outage of the database may do to turns, heartbeats and takeovers, and what it may not."""
+
+import os
+import subprocess
+import sys
+import time
+
+import gevent
+import pytest
+import sqlalchemy
+from gevent.event import Event
+from sqlalchemy import delete, select, update
+from sqlalchemy.exc import OperationalError
+
+from services import sse
+from services.questions import Question
+from services.store import turns
+from services.store.models import Turn, Worker
+from tests.support.fixtures import services_of
+from tests.support.llm import began, finished, words, written
+from tests.support.server import ROOT
+
+
+def away() -> OperationalError:
+    return OperationalError("COMMIT", {}, Exception("server closed the connection unexpectedly"))
+
+
+def ask(services, key: str | None = None) -> Turn:
+    return services.chat.start(services.users.ensure("claimed:tester"), Question(message="What is beta?"), key)
+
+
+def read(services, turn: Turn) -> list[dict]:
+    chunks = services.chat.follow(turn)
+    with gevent.Timeout(10):
+        return list(sse.events_of(one for chunk in chunks for one in sse.split_wire(chunk)))
+
+
+def worker_of(services) -> str:
+    return services.housekeeping._worker.id
+
+
+def rows(services, statement):
+    return services.database.read(lambda session: session.execute(statement).all())
+
+
+def test_a_commit_whose_acknowledgement_was_lost_neither_blocks_nor_doubles(app, llm, monkeypatch):
+    services = services_of(app)
+    commit, lost = services.database.commit, []
+
+    def losing(work):
+        result = commit(work)
+        if len(lost) < 3:
+            lost.append(result)
+            raise away()
+        return result
+
+    monkeypatch.setattr("services.streams.segments.OUTAGE_PAUSE_S", 0.05)
+    hold = Event()
+    llm.play(began(), *words("one two three"), 0.4, *words(" four five"), hold, finished())
+    turn = ask(services)
+    monkeypatch.setattr(services.database, "commit", losing)
+    gevent.sleep(0.8)
+    assert len(lost) == 3
+    hold.set()
+    events = read(services, turn)
+    assert [event["type"] for event in events][-1] == "chat_completed"
+    stored = list(sse.events_of(services.chat._segments.all(turn.id)))
+    assert stored == events
+
+
+def test_an_ending_whose_acknowledgement_was_lost_is_still_this_attempts(app, llm, monkeypatch):
+    services = services_of(app)
+    commit, lost = services.database.commit, []
+
+    def losing(work):
+        result = commit(work)
+        if result[1] and not lost:
+            lost.append(result)
+            raise away()
+        return result
+
+    monkeypatch.setattr("services.streams.segments.OUTAGE_PAUSE_S", 0.05)
+    monkeypatch.setattr(services.database, "commit", losing)
+    turn = ask(services)
+    events = read(services, turn)
+    assert lost and [event["type"] for event in events][-1] == "chat_completed"
+
+
+def test_a_worker_whose_row_was_cleaned_away_in_its_sleep_still_owns_what_it_begins(make_app, llm):
+    sleeper, other = services_of(make_app()), services_of(make_app())
+    sleeper.database.write(lambda session: session.execute(delete(Worker).where(Worker.id == worker_of(sleeper))))
+    hold = Event()
+    llm.play(began(), hold, finished())
+    ask(sleeper)
+    assert other.database.read(lambda session: turns.orphans(session, worker_of(other), 5.0)) == []
+    hold.set()
+
+
+def test_after_an_outage_nobody_is_judged_before_everybody_could_write_a_heartbeat(make_app, llm, monkeypatch):
+    busy, other = services_of(make_app()), services_of(make_app())
+    hold = Event()
+    llm.play(began(), hold, finished())
+    turn = ask(busy)
+    gevent.sleep(0.1)
+    busy.chat.writer._heartbeat = 3600.0
+    monkeypatch.setattr(other.database, "read", lambda work: (_ for _ in ()).throw(away()))
+    with pytest.raises(OperationalError):
+        other.housekeeping.adopt()
+    monkeypatch.undo()
+    silent = update(Worker).where(Worker.id == worker_of(busy)).values(seen_at=time.time() - 60)
+    other.database.write(lambda session: session.execute(silent))
+    other.housekeeping.adopt()
+    assert rows(other, select(Turn.attempt).where(Turn.id == turn.id)) == [(1,)]
+    other.housekeeping._reachable_since -= 60
+    other.housekeeping.adopt()
+    assert rows(other, select(Turn.attempt).where(Turn.id == turn.id)) == [(2,)]
+    hold.set()
+
+
+def test_a_worker_that_leaves_gives_its_turns_away_at_once_and_writes_no_more(make_app, llm):
+    leaving, other = services_of(make_app()), services_of(make_app())
+    hold = Event()
+    llm.play(began(), *words("some text"), hold, finished())
+    turn = ask(leaving)
+    gevent.sleep(0.1)
+    leaving.streams.drain()
+    leaving.chat.hand_over()
+    other.housekeeping.adopt()
+    assert rows(other, select(Turn.attempt, Turn.worker_id).where(Turn.id == turn.id)) == [(2, worker_of(other))]
+    leaving.chat.writer._beat_at = 0.0
+    leaving.chat.writer.look()
+    gevent.sleep(0.4)
+    assert rows(other, select(Worker.seen_at).where(Worker.id == worker_of(leaving))) == [(0.0,)]
+    hold.set()
+    events = read(other, other.chat.find(turn.user_id, turn.id))
+    assert [event["type"] for event in events if event["type"] in ("provider_switch", "chat_completed")] == ["provider_switch", "chat_completed"]
+
+
+def test_a_worker_that_is_going_takes_nothing_over(make_app, llm):
+    one, two = services_of(make_app()), services_of(make_app())
+    hold = Event()
+    llm.play(began(), hold, finished())
+    turn = ask(one)
+    gevent.sleep(0.1)
+    two.streams.drain()
+    one.streams.drain()
+    one.chat.hand_over()
+    two.housekeeping.adopt()
+    assert rows(two, select(Turn.attempt).where(Turn.id == turn.id)) == [(1,)]
+
+
+def test_a_turn_whose_beginning_was_committed_but_never_acknowledged_is_answered_all_the_same(app, llm, monkeypatch):
+    services = services_of(app)
+    write = services.database.write_plainly
+
+    def losing(work):
+        write(work)
+        raise away()
+
+    monkeypatch.setattr(services.database, "write_plainly", losing)
+    with pytest.raises(OperationalError):
+        ask(services, key="k")
+    monkeypatch.undo()
+    services.housekeeping.mend()
+    assert not services.chat.running
+    services.housekeeping.mend()
+    turn = ask(services, key="k")
+    assert read(services, turn)[-1]["type"] == "chat_completed"
+
+
+def test_readers_wait_out_a_short_outage(app, llm, monkeypatch):
+    services = services_of(app)
+    llm.play(*written("all of it is here"))
+    turn = ask(services)
+    whole = read(services, turn)
+    services.streams._logs.clear()
+    reading, failed = services.database.read, []
+
+    def failing(work):
+        if len(failed) < 3:
+            failed.append(work)
+            raise away()
+        return reading(work)
+
+    monkeypatch.setattr("services.streams.service.OUTAGE_PAUSE_S", 0.05)
+    chunks = services.streams.follow(turn.id, sse.BEGINNING, running=True)
+    monkeypatch.setattr(services.database, "read", failing)
+    again = list(sse.events_of(one for chunk in chunks for one in sse.split_wire(chunk)))
+    assert len(failed) == 3 and again == whole
+
+
+def test_a_database_that_is_away_is_said_with_503_and_when_to_come_back(client, app, monkeypatch):
+    services = services_of(app)
+    monkeypatch.setattr(services.database, "read", lambda work: (_ for _ in ()).throw(away()))
+    response = client.get("/api/conversations", headers={"X-User-Id": "tester"})
+    assert (response.status_code, response.json["error"]["code"], response.headers["Retry-After"]) == (503, "unavailable", "1")
+
+
+def test_several_hosts_that_start_at_once_prepare_one_database(postgres):
+    postgres._sql("CREATE DATABASE empty_one")
+    url = postgres.url("empty_one")
+    starting = [subprocess.Popen([sys.executable, "-m", "services.store.database"], cwd=ROOT, env=os.environ | {"DATABASE_URL": url})
+                for _ in range(3)]
+    assert [each.wait(30) for each in starting] == [0, 0, 0]
+    with sqlalchemy.create_engine(url.replace("postgresql://", "postgresql+psycopg://")).connect() as connection:
+        assert connection.scalar(select(sqlalchemy.func.count()).select_from(Turn)) == 0
