@@ -1,77 +1,27 @@
 """Tickertape's application: settings, services, blueprints."""
 
-import logging
-import os
-import socket
-import time
-from dataclasses import dataclass, field
 from datetime import timedelta
 
-import gevent
+import click
 from flask import Flask
 
-from blueprints import chat, conversations, edge, market, ops, pages, workflows
-from services.answering import Answering
-from services.bus import Bus
-from services.chat import ChatService
-from services.history import Conversations
-from services.housekeeping import Housekeeping, forever
-from services.llm.config import load as llm_settings
-from services.llm.offline import OfflineProvider
-from services.llm.routes import Board
+from blueprints import (accounts, chat, commands, completions, conversations, edge, guard, market, ops, pages, providers,
+                        workflows)
+from blueprints.cookies import HostCookies
+from blueprints.proxies import NamedProxies
+from services import logs
+from services.bootstrap import build_services
 from services.llm.service import LLMService
-from services.llm.sharing import SharedCircuits
-from services.market.config import MarketSettings
-from services.market.desk import MarketDesk
-from services.market.report import write_report
 from services.secret import secret_key
-from services.settings import Settings
-from services.store.clock import database_time
-from services.store.database import Database
-from services.store.models import Worker, new_id
-from services.store.users import Users
-from services.streams.segments import SegmentStore
-from services.streams.redis import RedisFeed
-from services.streams.service import Feed, PolledFeed, Streams
-from services.workflows.arbiter import Arbiter
-from services.workflows.checkpoints import StoredCheckpoints
-from services.workflows.service import Workflows
+from services.settings import Settings, words
 
-
-@dataclass
-class Services:
-    """Everything a view may call."""
-
-    settings: Settings
-    database: Database
-    users: Users
-    conversations: Conversations
-    streams: Streams
-    llm: LLMService
-    market: MarketDesk
-    workflows: Workflows
-    chat: ChatService
-    housekeeping: Housekeeping
-    loops: list[gevent.Greenlet] = field(default_factory=list)
-
-    def drain(self) -> None:
-        """End this worker's streams and let its turns finish; what cannot finish in time is left to another worker."""
-        self.streams.drain()
-        until = time.monotonic() + self.settings.drain_s
-        while self.chat.running and time.monotonic() < until:
-            gevent.sleep(0.05)
-        self.chat.hand_over()
-
-    def close(self) -> None:
-        """Stop the background work and release the database."""
-        gevent.killall(self.loops)
-        self.database.close()
+BLUEPRINTS = (pages, chat, conversations, workflows, market, completions, providers, accounts, ops)
 
 
 def create_app(settings: Settings | None = None, llm: LLMService | None = None) -> Flask:
     """The WSGI application. `llm` replaces the providers of the settings, for tests."""
     settings = settings or Settings.load()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logs.configure(settings.log_format)
     app = Flask(__name__)
     app.config.update(
         SECRET_KEY=secret_key(settings),
@@ -80,42 +30,21 @@ def create_app(settings: Settings | None = None, llm: LLMService | None = None) 
         SESSION_COOKIE_NAME="tickertape",
         SESSION_COOKIE_SAMESITE="Lax",
     )
+    app.session_interface = HostCookies()
+    app.wsgi_app = NamedProxies(app.wsgi_app, words(settings.trusted_proxies))
     app.json.sort_keys = False
-    app.extensions[edge.EXTENSION] = build_services(settings, llm)
+    app.extensions[edge.EXTENSION] = build_services(settings, app.secret_key, llm, serving=_serves())
     edge.register_errors(app)
-    for module in (pages, chat, conversations, workflows, market, ops):
+    guard.register(app)
+    for module in BLUEPRINTS:
         app.register_blueprint(module.blueprint)
+    accounts.register_provider(app, settings)
+    for group in commands.GROUPS:
+        app.cli.add_command(group)
     return app
 
 
-def build_services(settings: Settings, llm: LLMService | None = None) -> Services:
-    """The services of one worker process, with their background loops running."""
-    database = Database(settings.database)
-    database.wait()  # gunicorn ends the whole server when one worker cannot start, such as while PostgreSQL restarts
-    worker = Worker(id=new_id(), host=socket.gethostname(), pid=os.getpid(), seen_at=database_time())
-    database.write(lambda session: session.add(worker))
-    segments = SegmentStore(database)
-    bus = Bus(settings.redis_url) if settings.redis_url else None
-    feed = _feed(settings, segments, worker, bus)
-    streams = Streams(segments, feed, flush_ms=settings.stream_flush_ms, heartbeat_s=settings.stream_heartbeat_s,
-                      retry_ms=settings.stream_retry_ms, keep=settings.tail_frames)
-    desk = MarketDesk(MarketSettings.from_environ(settings.environ))
-    board = Board()
-    llm = llm or LLMService(llm_settings(settings.environ), OfflineProvider(desk.answer),
-                            SharedCircuits(bus, board) if bus else None, board=board)
-    flows = Workflows(llm, find_symbols=desk.symbols, gather=desk.evidence, write_report=write_report,
-                      arbiter=Arbiter(llm) if len(llm.states()) > 1 else None)
-    chat_service = ChatService(settings, database, worker, streams, segments,
-                               Answering(llm, desk, flows, StoredCheckpoints(database)))
-    feed.on_look = chat_service.writer.look
-    housekeeping = Housekeeping(settings, database, worker, chat_service)
-    works = (chat_service.writer.run, streams.run_follower, *feed.loops())
-    loops = [*(forever(work, 1.0) for work in works), *housekeeping.start()]
-    return Services(settings, database, Users(database), Conversations(database), streams, llm, desk, flows, chat_service,
-                    housekeeping, loops)
-
-
-def _feed(settings: Settings, segments: SegmentStore, worker: Worker, bus: Bus | None) -> Feed:
-    """How this worker hears of what others write."""
-    interval = settings.follow_interval_ms / 1000
-    return RedisFeed(bus, segments, worker.id, interval) if bus else PolledFeed(segments, interval)
+def _serves() -> bool:
+    """Whether this process is a server, and not a command such as `flask users`, which must not take over turns."""
+    context = click.get_current_context(silent=True)
+    return context is None or context.info_name == "run"

@@ -1,15 +1,19 @@
 """How gunicorn serves Tickertape: gevent workers, and streams that end in order when a worker has to go."""
 
 import mmap
+import os
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import gevent
 
-from services.settings import Settings
+from services import logs
+from services.settings import Settings, words
 
 settings = Settings.load()
 settings.check_exposure()
@@ -20,7 +24,12 @@ worker_class = "gevent"
 worker_connections = settings.worker_connections
 wsgi_app = "app:create_app()"
 preload_app = False           # every worker has its own event loop, threads and connections
-keepalive = 5                 # seconds; gunicorn's header timeout too, so never 0
+keepalive = 5                 # seconds, from the connection or the last answer to the end of the next head; so never 0
+limit_request_line = 4094
+limit_request_fields = 64
+limit_request_field_size = 8190
+forwarded_allow_ips = ",".join(words(settings.trusted_proxies)) or "127.0.0.1"
+secure_scheme_headers = {}    # the application reads X-Forwarded-Proto itself, from named proxies only
 timeout = 60                  # catches only a blocked event loop, and then ends every stream of the worker
 graceful_timeout = int(settings.drain_s) + 10
 max_requests = 0              # a count of requests says nothing about streams
@@ -34,20 +43,24 @@ SPAWNED, READY = 1, 2         # states of a worker, by its age, in memory that t
 _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
+# Each worker counts in files here, and /metrics adds them up. prometheus_client reads the variable when it is imported.
+metrics_dir = Path(os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(
+    (settings.instance_dir / "metrics" / f"{socket.gethostname()}-{settings.port}").absolute())))
+metrics_dir.mkdir(parents=True, exist_ok=True)
+
 
 def on_starting(server) -> None:
     """Prepare the database once, before there are workers; in a process of its own, because what the master imports
-    its workers have imported before gevent could patch it."""
+    its workers have imported before gevent could patch it. Counting begins at zero."""
+    logs.configure(settings.log_format)
+    for file in metrics_dir.glob("*.db"):
+        file.unlink()
     subprocess.run([sys.executable, "-m", "services.store.database"], check=True)
     server.states = mmap.mmap(-1, mmap.PAGESIZE)
 
 
 def pre_fork(server, worker) -> None:
     server.states[worker.age % mmap.PAGESIZE] = SPAWNED
-
-
-def child_exit(server, worker) -> None:
-    server.states[worker.age % mmap.PAGESIZE] = 0
 
 
 def post_fork(server, worker) -> None:
@@ -62,6 +75,7 @@ def post_fork(server, worker) -> None:
 def post_worker_init(worker) -> None:
     """gunicorn only waits on shutdown; streams have to be ended, or they are cut without a word."""
     services = worker.app.callable.extensions["tickertape"]
+    services.warm()
 
     def watch() -> None:
         while worker.alive:
@@ -86,3 +100,10 @@ def worker_exit(server, worker) -> None:
     drainer = getattr(worker, "drainer", None)
     if drainer is not None:
         drainer.join(timeout=settings.drain_s + 5)
+
+
+def child_exit(server, worker) -> None:
+    """A dead worker has no streams. Its counters stay; not with prometheus_client's own function, see on_starting."""
+    for file in metrics_dir.glob(f"gauge_live*_{worker.pid}.db"):
+        file.unlink(missing_ok=True)
+    server.states[worker.age % mmap.PAGESIZE] = 0

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from flask import Blueprint, Response, jsonify, request, url_for
+from flask import Blueprint, Response, g, jsonify, request, url_for
 
-from blueprints.edge import asking, asking_or_new, json_body, services
+from blueprints.edge import asking, asking_or_new, caller_address, json_body, services
 from services import sse
 from services.errors import InvalidRequest, Unavailable
 from services.questions import parse_question, printable
@@ -24,11 +24,13 @@ def start() -> Response:
     question = parse_question(json_body(), services().settings)
     key = _idempotency_key()
     user_id = asking_or_new(question.user_id, key)
-    turn = services().chat.start(user_id, question, key)
+    turn = services().chat.start(user_id, question, key, address=caller_address())
+    g.turn = turn.id
     frames = services().chat.follow(turn)
     if frames is None:
         frames = iter(())
-    response = _finished(turn, frames) if _json_only() else event_stream(frames)
+    response = _finished(turn, frames) if _json_only() else event_stream(frames, user_id)
+    response.headers.update(services().limits.headers(user_id))
     response.headers["Location"] = url_for("chat.follow", stream_id=turn.id)
     return response
 
@@ -38,7 +40,7 @@ def follow(stream_id: str) -> Response:
     """The same events again, from after the last one the client has."""
     turn = services().chat.find(asking(), stream_id)
     frames = services().chat.follow(turn, _last_event_id())
-    return event_stream(frames) if frames is not None else Response(status=204)
+    return event_stream(frames, turn.user_id) if frames is not None else Response(status=204)
 
 
 @blueprint.post("/streams/<stream_id>/stop")
@@ -48,13 +50,11 @@ def stop(stream_id: str) -> tuple[Response, int]:
     return jsonify(streamId=turn.id, status="stopping" if turn.status == "running" else turn.status), 202
 
 
-def event_stream(frames: Iterator[bytes]) -> Response:
+def event_stream(frames: Iterator[bytes], user_id: str) -> Response:
     """A streaming response. The generator gets plain values only: it outlives the request's context."""
-    connection = request.environ.get("gunicorn.socket")
-    if connection is not None:
-        # A reader that takes nothing would hold its greenlet for ever.
-        connection.settimeout(services().settings.stream_stall_s)
-    return Response(frames, mimetype="text/event-stream", headers=STREAM_HEADERS, direct_passthrough=True)
+    limits = services().limits
+    limits.check_readers(user_id)
+    return Response(limits.reading(user_id, frames), mimetype="text/event-stream", headers=STREAM_HEADERS, direct_passthrough=True)
 
 
 def _json_only() -> bool:

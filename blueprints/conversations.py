@@ -45,7 +45,9 @@ def rename(conversation_id: str) -> Response:
 
 @blueprint.delete("/<conversation_id>")
 def delete(conversation_id: str) -> tuple[str, int]:
-    services().chat.abandon(services().conversations.delete(asking(), conversation_id))
+    user_id = asking()
+    services().chat.abandon(services().conversations.delete(user_id, conversation_id))
+    services().audit.record("conversation_deleted", user_id=user_id, address=request.remote_addr, about=conversation_id)
     return "", 204
 
 

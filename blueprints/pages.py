@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
-from flask import Blueprint, Flask, Response, current_app, redirect, render_template, request, url_for
+from flask import Blueprint, Flask, Response, current_app, g, redirect, render_template, request, url_for
 from flask.sansio.blueprints import BlueprintSetupState
 
-from blueprints.edge import asking, asking_or_new, services
+from blueprints.edge import asking, asking_or_new, caller_address, csrf_token, identity, services
 from blueprints.panel import duration, panel
 from blueprints.words import ASSISTANTS, ENDINGS, GROUP, MODULES, RISKS, STARTERS, STYLES, TIMEFRAMES
 from services import sse
@@ -14,18 +14,13 @@ from services.errors import InvalidRequest, RateLimited, TickertapeError
 from services.live_page import live_page
 from services.questions import parse_question, text_of
 from services.render import BlockRenderer
+from services.store.accounts import Identity
 
 blueprint = Blueprint("pages", __name__)
 
 RAIL_ENTRIES = 200
 EMBEDDED = "offline"
 CUT = "<!--the answer-->"
-SECURITY_HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; base-uri 'none'; object-src 'none'; form-action 'self'; frame-ancestors 'none'",
-    "Referrer-Policy": "same-origin",
-    "X-Content-Type-Options": "nosniff",
-    "Cross-Origin-Opener-Policy": "same-origin",
-}
 
 Json = Mapping[str, object]
 
@@ -52,12 +47,12 @@ def ask() -> Response | tuple[str, int] | tuple[str, int, dict[str, str]]:
     user_id = asking_or_new()
     try:
         question = parse_question(_asked(user_id), services().settings)
-        turn = services().chat.start(user_id, question)
+        turn = services().chat.start(user_id, question, address=caller_address())
     except TickertapeError as error:
         return _not_asked(user_id, error)
     frames = services().chat.follow(turn) or iter(())
     view = services().conversations.get(user_id, turn.conversation_id, leaf=turn.message_id)
-    return Response(_streamed(current_app._get_current_object(), user_id, view, frames), mimetype="text/html",
+    return Response(_streamed(current_app._get_current_object(), user_id, view, frames, (csrf_token(), identity())), mimetype="text/html",
                     headers={"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"})
 
 
@@ -108,12 +103,14 @@ def _conversation_of_form(user_id: str) -> Json | None:
         return None
 
 
-def _streamed(app: Flask, user_id: str, view: Json, frames: Iterator[bytes]) -> Iterator[bytes]:
+def _streamed(app: Flask, user_id: str, view: Json, frames: Iterator[bytes],
+              asked_by: tuple[str, Identity | None]) -> Iterator[bytes]:
     """The page around an answer that is being written. Outlives the request: it gets plain values and the app."""
     conversation_id, answer_id = view["id"], view["messages"][-1]["id"]
 
     def around(view: Json) -> list[str]:
         with app.test_request_context():
+            g.csrf_token, g.identity = asked_by
             return _page(user_id, view, cut=CUT).split(CUT)
 
     def ended() -> str:
@@ -145,7 +142,9 @@ def rename(conversation_id: str) -> Response:
 
 @blueprint.post("/c/<conversation_id>/delete")
 def delete(conversation_id: str) -> Response:
-    services().chat.abandon(services().conversations.delete(asking(), conversation_id))
+    user_id = asking()
+    services().chat.abandon(services().conversations.delete(user_id, conversation_id))
+    services().audit.record("conversation_deleted", user_id=user_id, address=request.remote_addr, about=conversation_id)
     return redirect(url_for("pages.home"), 303)
 
 
@@ -257,12 +256,3 @@ def _theme() -> dict[str, object]:
     """Dark or light where the reader chose one, from the first byte."""
     theme = request.cookies.get("theme")
     return {"theme": theme if theme in ("dark", "light") else None}
-
-
-@blueprint.after_app_request
-def _harden(response: Response) -> Response:
-    if response.mimetype == "text/html":
-        response.headers.setdefault("Cache-Control", "no-store")
-        for name, value in SECURITY_HEADERS.items():
-            response.headers[name] = value
-    return response

@@ -27,7 +27,8 @@ STARTERS = [
 GROUP = 16
 """Blocks of a live answer that the browser skips together when they are out of sight; views/answer.js has the same."""
 
-STYLES = ["global", "base", "layout", "rail", "composer", "transcript", "prose", "workflow", "evidence", "market", "palette", "print"]
+STYLES = ["global", "base", "layout", "rail", "composer", "transcript", "prose", "workflow", "evidence", "market", "palette", "account",
+          "print"]
 MODULES = ["main", "dom", "client", "run", "backoff", "event-id", "sse-parser", "store", "answer", "text", "workflow", "tabs",
            "views/answer", "views/composer", "views/evidence", "views/palette", "views/rail", "views/refresh", "views/scroll",
            "views/status", "views/transcript", "views/workflow"]

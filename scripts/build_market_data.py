@@ -6,8 +6,8 @@ Run it in an environment of its own, not in the application's:
     /tmp/data-venv/bin/pip install skfolio==1.12.2 statsmodels==0.15.0 arch==8.0.0 pytickersymbols==1.17.10
     /tmp/data-venv/bin/python scripts/build_market_data.py
 
-It writes prices.npz, ohlc.npz, macro.npz, instruments.csv, PROVENANCE.md and the packages' licences. The same
-packages give the same files.
+It writes prices.npz, ohlc.npz, macro.npz, instruments.csv and the packages' licences; data/PROVENANCE.md, written by
+hand, describes them. The same packages give the same files.
 """
 
 import csv

@@ -7,13 +7,15 @@ from dataclasses import replace
 
 import gevent
 from gevent.hub import get_hub
+from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from services.answer import Answer
 from services.answering import Answering, Ended, Work
 from services.cancellation import Cancellation, Cancelled
-from services.errors import Gone, InvalidRequest, TickertapeError, Unavailable
+from services.errors import Gone, InvalidRequest, RateLimited, TickertapeError, Unavailable
 from services.events import ChatFailed, ChatStarted, Event, ProviderSwitched
+from services.limits import Limits
 from services.questions import Question
 from services.render import BlockRenderer
 from services.replay import replay
@@ -34,13 +36,14 @@ class ChatService:
     """Starts, follows and stops turns. Everything it works with is given."""
 
     def __init__(self, settings: Settings, database: Database, worker: Worker, streams: Streams,
-                 segments: SegmentStore, answering: Answering) -> None:
+                 segments: SegmentStore, answering: Answering, limits: Limits) -> None:
         self._settings = settings
         self._database = database
         self._worker = worker
         self._streams = streams
         self._segments = segments
         self._answering = answering
+        self._limits = limits
         self._running: dict[str, Cancellation] = {}
         self.writer = SegmentWriter(
             database, worker.id, interval=settings.segment_interval_ms / 1000, heartbeat=settings.heartbeat_s,
@@ -63,12 +66,15 @@ class ChatService:
 
     # ---- what the edge calls
 
-    def start(self, user_id: str, question: Question, key: str | None = None) -> Turn:
-        """Begin to answer, or find the turn that `key` began. Raises NotFound, Conflict, Unprocessable, Unavailable."""
+    def start(self, user_id: str, question: Question, key: str | None = None, *, address: str | None = None) -> Turn:
+        """Begin to answer, or find the turn that `key` began. `address` limits somebody who is not signed in.
+
+        Raises NotFound, Conflict, Unprocessable, RateLimited, Unavailable.
+        """
         if self.draining:
             raise Unavailable("this server is restarting; ask again in a moment")
         self._answering.check(question)
-        begun = self._begin(user_id, question, key)
+        begun = self._begin(user_id, question, key, address)
         if not begun.existing:
             turn_log = self._streams.produce(begun.turn.id, begun.turn.attempt)
             turn_log.append(_started(begun.turn, question))
@@ -108,24 +114,25 @@ class ChatService:
             self._cancel(turn_id, "lost")
             self._streams.close(turn_id)
 
-    def take_over(self, turn: Turn) -> None:
+    def take_over(self, claimed: turns.Claimed) -> None:
         """Go on with a turn this worker has claimed from one that is gone, as the turn's next attempt.
 
-        It starts the answer again, unless the turn was to be stopped, is too old, or has been tried often enough:
-        then it ends here, and the text it has is kept.
+        It starts the answer again, unless the turn was to be stopped, is too old, or has been tried often enough, or
+        an earlier version asked what this one does not understand: then it ends here, and the text it has is kept.
         """
-        stored = list(events_of(self._segments.all(turn.id)))
-        question = _as_decided(Question(**turn.question), stored)
+        turn, stored = claimed.turn, list(events_of(claimed.frames))
+        understood = _question_of(turn)
+        question = _as_decided(understood or Question(message=""), stored)
         turn_log = self._streams.produce(turn.id, turn.attempt)
         if not stored:
             turn_log.append(_started(turn, question))
-        if turn.stop_requested or self._is_hopeless(turn):
+        if turn.stop_requested or self._is_hopeless(turn) or understood is None:
             text = replay(stored).text
             turn_log.append(_taken_over(turn, len(text), "The server was restarted; the answer ends here."))
             self._launch(turn, turn_log, question, lambda cancellation: lambda answer: self._give_up(turn, text, answer))
         else:
             turn_log.append(_taken_over(turn, 0, "The server was restarted; the answer starts again."))
-            self._answer(turn, turn_log, question, self._database.write_plainly(lambda connection: turns.earlier(connection, turn)))
+            self._answer(turn, turn_log, question, claimed.earlier)
 
     def workflow_state(self, turn: Turn) -> tuple[RunState, int]:
         """How a turn's workflow stands, and how many readers of this worker follow it."""
@@ -139,9 +146,19 @@ class ChatService:
 
     # ---- the life of a turn
 
-    def _begin(self, user_id: str, question: Question, key: str | None) -> turns.Begun:
+    def _begin(self, user_id: str, question: Question, key: str | None, address: str | None) -> turns.Begun:
         def begin(connection):
-            return turns.begin(connection, user_id, question, self._worker.id, key)
+            begun = turns.begin(connection, user_id, question, self._worker.id, key)
+            if not begun.existing:
+                self._limits.reserve(connection, begun.turn, address)
+            return begun
+        try:
+            self._limits.admit(user_id, address)
+        except RateLimited:  # a retry of what was admitted before is not a new question
+            turn = self._database.write_plainly(lambda connection: turns.of_key(connection, user_id, question, key))
+            if turn is None:
+                raise
+            return turns.Begun(turn, [], existing=True)
         try:
             return self._database.write_plainly(begin)
         except IntegrityError:  # the same key at the same moment on another connection: now it can be found
@@ -203,13 +220,22 @@ class ChatService:
     def _end(self, turn: Turn, turn_log: TurnLog, answer: Answer, status: str, event: Event) -> None:
         columns = answer.columns(event)
         try:
-            won = self.writer.finish(turn_log, turn_log.next_frame(event), lambda connection: turns.end(connection, turn, status, columns))
+            won = self.writer.finish(turn_log, turn_log.next_frame(event), self._ending(turn, status, columns))
         except Exception:
             log.exception("an answer cannot be stored", extra={"turn": turn.id})
             event = ChatFailed(code="internal", message="The answer could not be stored.", retryable=True, partial=False)
             columns = Answer(turn.message_id, turn_log, None).columns(event)
-            won = self.writer.finish(turn_log, turn_log.next_frame(event), lambda connection: turns.end(connection, turn, "failed", columns))
+            won = self.writer.finish(turn_log, turn_log.next_frame(event), self._ending(turn, "failed", columns))
         log.info("turn %s", status if won else "lost", extra={"turn": turn.id, "user": turn.user_id})
+
+    def _ending(self, turn: Turn, status: str, columns: dict[str, object]) -> Callable[[Connection], bool]:
+        """What ends the turn in the database: its answer, its status, and what it has spent."""
+        def apply(connection: Connection) -> bool:
+            if not turns.end(connection, turn, status, columns):
+                return False
+            self._limits.settle(connection, turn.id, columns)
+            return True
+        return apply
 
     def _cancel(self, turn_id: str, reason: str) -> bool:
         cancellation = self._running.get(turn_id)
@@ -226,6 +252,13 @@ def _started(turn: Turn, question: Question) -> ChatStarted:
     return ChatStarted(stream_id=turn.id, trace_id=turn.trace_id, conversation_id=turn.conversation_id,
                        user_message_id=turn.user_message_id, message_id=turn.message_id,
                        assistant_type=question.assistant_type)
+
+
+def _question_of(turn: Turn) -> Question | None:
+    try:
+        return Question(**turn.question)
+    except TypeError:
+        return None
 
 
 def _as_decided(question: Question, stored: Sequence[Mapping[str, object]]) -> Question:

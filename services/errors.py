@@ -3,12 +3,15 @@
 A message is written for the person who reads it: no secret, no prompt, no text of a provider.
 """
 
+from collections.abc import Mapping
+
 
 class TickertapeError(Exception):
     """Base of every expected error; `code` is stable, `message` may be shown to anyone."""
 
     code = "internal"
     status = 500
+    headers: Mapping[str, str] = {}     # what the answer says beside the JSON
 
     def __init__(self, message: str, *, field: str | None = None, **details: object) -> None:
         super().__init__(message)
@@ -46,6 +49,11 @@ class NotFound(TickertapeError):
 
     code = "not_found"
     status = 404
+
+
+class TooSlow(TickertapeError):
+    code = "too_slow"
+    status = 408
 
 
 class Conflict(TickertapeError):

@@ -62,6 +62,8 @@ class Conversations:
             running = (select(Turn.id).where(Turn.conversation_id == conversation.id, Turn.status == "running")
                        .order_by(Turn.id).with_for_update())
             ids = list(session.scalars(running))
+            # Below one another, messages delete each other one level deeper each time; SQLite ends that at 1,000.
+            session.execute(update(Message).where(Message.conversation_id == conversation.id).values(parent_id=None))
             session.execute(delete(Conversation).where(Conversation.id == conversation.id))
             return ids
         return self._database.write(work)

@@ -1,4 +1,4 @@
-"""What a worker does beside answering: it takes over turns of workers that are gone, and retires old logs."""
+"""What a worker does beside answering: it takes over turns of workers that are gone, and deletes what is past its time."""
 
 import logging
 import math
@@ -7,13 +7,12 @@ import time
 from collections.abc import Callable
 
 import gevent
-from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from services.chat import ChatService
+from services.retention import Retention
 from services.settings import Settings
 from services.store import turns
-from services.store.clock import database_time
 from services.store.database import Database, is_outage
 from services.store.models import Turn, Worker
 
@@ -21,7 +20,6 @@ log = logging.getLogger(__name__)
 
 SWEEP_S = 1.0
 RETIRE_S = 300.0
-DAY_S = 86_400.0
 
 
 def forever(work: Callable[[], None], pause: float) -> gevent.Greenlet:
@@ -40,11 +38,13 @@ def forever(work: Callable[[], None], pause: float) -> gevent.Greenlet:
 class Housekeeping:
     """The sweeps of one worker."""
 
-    def __init__(self, settings: Settings, database: Database, worker: Worker, chat: ChatService) -> None:
+    def __init__(self, settings: Settings, database: Database, worker: Worker, chat: ChatService,
+                 retention: Retention) -> None:
         self._settings = settings
         self._database = database
         self._worker = worker
         self._chat = chat
+        self._retention = retention
 
         self._reachable_since = time.monotonic()  # the database, seen from here
         self._suspects: set[tuple[str, int]] = set()
@@ -87,19 +87,16 @@ class Housekeeping:
     def _take_over(self, turn: Turn) -> None:
         claimed = self._database.write(lambda session: turns.claim(session, turn, self._worker.id))
         if claimed is not None:
-            log.warning("taking over a turn", extra={"turn": turn.id, "attempt": claimed.attempt})
+            log.warning("taking over a turn", extra={"turn": turn.id, "attempt": claimed.turn.attempt})
             self._chat.take_over(claimed)
 
-    def retire(self) -> int:
-        """Delete logs past their time, and the rows of workers long gone. Returns how many logs."""
-        before = time.time() - self._settings.log_retention_h * 3600
-        retired = 0
-        while some := self._database.write(lambda session: turns.retire(session, before)):
-            retired += some
-        self._database.write(self._forget_workers)
-        return retired
+    def retire(self) -> None:
+        """Delete what is past its time."""
+        self._database.write(self._be_seen)
+        deleted = {name: count for name, count in self._retention.run().items() if count}
+        if deleted:
+            log.info("deleted what is past its time: %s", ", ".join(f"{count} {name}" for name, count in deleted.items()))
 
-    def _forget_workers(self, session: Session) -> None:
-        """Rows of workers long gone. An idle worker writes no heartbeat, so here it says that it is not."""
+    def _be_seen(self, session: Session) -> None:
+        """An idle worker writes no heartbeat; here it says that it is not long gone."""
         turns.beat(session, self._worker.id)
-        session.execute(delete(Worker).where(Worker.seen_at < database_time() - DAY_S))

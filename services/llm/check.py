@@ -57,7 +57,7 @@ def _client(provider: ProviderSettings, key: str) -> object:
     headers = dict(provider.headers)
     if provider.key_header != "Authorization":
         headers[provider.key_header] = key
-    return OpenAI(
+    client = OpenAI(
         base_url=provider.base_url,
         api_key=key or "none",
         default_headers=headers,
@@ -66,6 +66,15 @@ def _client(provider: ProviderSettings, key: str) -> object:
         timeout=_SECONDS,
         http_client=DefaultHttpxClient(base_url=provider.base_url, follow_redirects=False, timeout=_SECONDS),
     )
+    client.organization = client.project = None  # the environment's are OpenAI's, whoever this provider is
+    return client
+
+
+def _headers(provider: ProviderSettings) -> dict[str, object]:
+    """Azure takes a bearer token for one of its own directory and refuses it, whatever the key is."""
+    from openai import Omit
+
+    return {} if provider.key_header == "Authorization" else {"Authorization": Omit()}
 
 
 def _address(provider: ProviderSettings, allow_private: bool) -> Check | None:
@@ -84,7 +93,7 @@ def _address(provider: ProviderSettings, allow_private: bool) -> Check | None:
 def _models(client: object, provider: ProviderSettings, number: int) -> Check:
     began = time.monotonic()
     try:
-        offered = {model.id for model in client.models.list()}
+        offered = {model.id for model in client.models.list(extra_headers=_headers(provider))}
     except Exception as error:  # whatever the client raises, it is an answer to the question
         return Check(provider.name, number, "models", False, _ms(began), _problem(error), "not every server lists its models")
     missing = [model for model in provider.models if model not in offered]
@@ -93,8 +102,9 @@ def _models(client: object, provider: ProviderSettings, number: int) -> Check:
 
 def _model(client: object, provider: ProviderSettings, number: int, model: str) -> Check:
     began, first = time.monotonic(), None
+    headers = _headers(provider)
     try:
-        with client.chat.completions.create(model=model, messages=_QUESTION, stream=True) as stream:
+        with client.chat.completions.create(model=model, messages=_QUESTION, stream=True, extra_headers=headers) as stream:
             for chunk in stream:
                 if first is None and chunk.choices and _says_something(chunk.choices[0].delta):
                     first = _ms(began)

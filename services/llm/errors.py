@@ -15,6 +15,7 @@ class LLMFailed(TickertapeError):
         self.code = failure.kind
         self.failure = failure
         self.retryable = failure.policy.retryable
+        self.retry_after = failure.retry_after  # seconds, where the provider said so
         self.attempts, self.usage, self.partial = tuple(attempts), tuple(usage), partial
 
 

@@ -17,11 +17,12 @@ _FAST = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The next attempt. `messages` differ from the request's when it had to be trimmed."""
+    """The next attempt. `messages` are what it sends; `trimmed` says that a provider had found them too long."""
 
     candidate: Candidate | None  # None: the embedded provider
+    messages: fitting.Messages
     pause: float = 0.0
-    messages: fitting.Messages | None = None
+    trimmed: bool = False
 
 
 class Plan:
@@ -46,7 +47,6 @@ class Plan:
         self._spent: set[str] = set()  # providers this turn is done with
         self._tried_keys: set[tuple[str, int]] = set()
         self._again: set[str] = set()  # providers that had their second try
-        self._trimmed = False
         self._larger_than = 0
         self._rotations = {route.name: board.rotation(route.name, route.keys) for route in self._routes}
 
@@ -69,7 +69,7 @@ class Plan:
             return None
         route = candidate.route
         if policy.again is Again.ADJUSTED and not committed:
-            return self._same(step, now) if refuse(failure.param) else None
+            return self._same(step, now, forced=True) if refuse(failure.param) else None
         if policy.again in (Again.FAST, Again.JITTER) and not committed and route.name not in self._again:
             self._again.add(route.name)
             if same := self._same(step, now, _FAST if policy.again is Again.FAST else self._jitter(*_JITTER)):
@@ -96,7 +96,7 @@ class Plan:
                     continue
                 breakers = self._breakers(route, key)
                 if all(breaker.ready(now) for breaker in breakers.values()):
-                    return Step(self._take(route, key, breakers, now))
+                    return self._step(route, key, breakers, now)
         return None
 
     def _soonest(self, now: float) -> Step | None:
@@ -113,7 +113,7 @@ class Plan:
         if not shut:
             return None
         *_, route, key, breakers = min(shut, key=lambda entry: entry[:2])
-        return Step(self._take(route, key, breakers, now))
+        return self._step(route, key, breakers, now)
 
     def _alone(self, failure: Failure, step: Step, now: float, committed: bool) -> Step | None:
         """The same provider again, because no other could answer."""
@@ -143,20 +143,19 @@ class Plan:
         self._larger_than = max(self._larger_than, route.window or 0, failure.limit or 0) or math.inf
         if larger := self._other(now):
             return larger
-        messages = step.messages or self._request.messages
-        tokens = failure.limit or route.window or fitting.count(messages) // 2
-        shorter = fitting.fit(messages, fitting.room(tokens, self._request.max_tokens))
-        if self._trimmed or len(shorter) == len(messages):
+        tokens = fitting.count(step.messages) // 2  # the estimate may be what was wrong
+        if limit := failure.limit or route.window:
+            tokens = min(tokens, fitting.room(limit, self._request.max_tokens))
+        shorter = fitting.fit(step.messages, tokens)
+        if step.trimmed or len(shorter) == len(step.messages):
             return None
-        self._trimmed = True
-        same = self._same(step, now)
-        return same and replace(same, messages=shorter)
+        return replace(self._same(step, now, forced=True), messages=shorter, trimmed=True)
 
     def _embedded(self) -> Step | None:
         if not self._offline:
             return None
         self._offline = False
-        return Step(None)
+        return Step(None, self._request.messages)
 
     def _breakers(self, route: Route, key: int) -> dict[str, Breaker]:
         board = self._board
@@ -165,6 +164,13 @@ class Plan:
             "credential": board.credential(route.name, key),
             "model": board.model(route.name, route.model),
         }
+
+    def _step(self, route: Route, key: int, breakers: dict[str, Breaker], now: float) -> Step:
+        """An attempt with what fits: where it is plain beforehand that a window is too small, it is not tried out."""
+        messages = self._request.messages
+        if route.window is not None:
+            messages = fitting.fit(messages, fitting.room(route.window, self._request.max_tokens))
+        return Step(self._take(route, key, breakers, now), messages)
 
     def _take(self, route: Route, key: int, breakers: dict[str, Breaker], now: float) -> Candidate:
         return Candidate(route, key, {scope: (breaker, breaker.take(now)) for scope, breaker in breakers.items()})

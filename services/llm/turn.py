@@ -67,6 +67,7 @@ class Turn:
         )
         self._start = time.monotonic()
         self._deadline = self._start + means.settings.clocks.turn
+        self._names = [route.name for route in routes]
         self._failed: list[str] = []
         self._number = 0
 
@@ -101,7 +102,7 @@ class Turn:
 
     def _switched(self, last: Run, run: Run, step: Step, failure: Failure) -> Switched | None:
         """What the client has to know: who goes on, and whether text has to go. A quiet second try is nobody's concern."""
-        trimmed = step.messages is not None
+        trimmed = step.trimmed and failure.kind == "context_length"
         if last.provider == run.provider and not last.committed and not trimmed:
             return None
         self._means.observer.switched(last.provider, run.provider, failure)
@@ -140,22 +141,15 @@ class Turn:
     def _events(self, step: Step, run: Run) -> Iterator[object]:
         if step.candidate is None:
             extra = dict(self._request.extra)
-            if self._failed:
-                extra["providers_failed"] = tuple(self._failed)
+            # Nobody was tried where every circuit is open: then all of them failed before this turn.
+            if failed := tuple(self._failed or self._names):
+                extra["providers_failed"] = failed
             return self._means.embedded.stream(replace(self._request, extra=extra), self._cancellation)
         provider = self._means.providers[run.provider]
-        messages = step.messages or self._fitting(step)
-        run.left_out = len(self._request.messages) - len(messages)
+        run.left_out = len(self._request.messages) - len(step.messages)
         keys = provider.settings.keys
         call = Call(run.asked, keys[step.candidate.key] if keys else "", self._deadline, self._trail.idle)
-        return provider.stream(replace(self._request, messages=messages), self._cancellation, call)
-
-    def _fitting(self, step: Step) -> fitting.Messages:
-        """The messages, shortened where it is plain beforehand that they are too many for the model's window."""
-        window = step.candidate.route.window
-        if window is None:
-            return self._request.messages
-        return fitting.fit(self._request.messages, fitting.room(window, self._request.max_tokens))
+        return provider.stream(replace(self._request, messages=step.messages), self._cancellation, call)
 
     def _commit(self, step: Step, run: Run) -> Began:
         run.committed, run.first = True, time.monotonic()

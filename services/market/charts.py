@@ -5,11 +5,12 @@ Colours come from classes (static/css/market.css), so that dark mode and print w
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from html import escape
-from itertools import count
+from hashlib import blake2s
 
 from services.market.evidence import Curve, EvidencePack
 from services.market.wording import MINUS, money, percent
@@ -17,7 +18,10 @@ from services.market.wording import MINUS, money, percent
 WIDTH, HEIGHT = 640, 260
 LEFT, RIGHT, TOP, BOTTOM = 8, 70, 14, 30  # the scale stands at the right, where the newest price is
 LINES = 4  # symbols in one chart; a fifth line would have no colour of its own
-_ids = count(1)
+
+
+Label = Callable[..., str]  # a value, and for a tick its decimals
+Scale = Callable[[float], float]
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ def chart_html(pack: EvidencePack) -> list[Picture]:
     curves = {symbol: curve for symbol, curve in list(pack.curves.items())[:LINES] if len(curve.dates) > 2}
     if not curves:
         return []
-    currency = next((i.currency for i in pack.instruments if i.symbol in curves), None)
+    currency = next((i.money for i in pack.instruments if i.symbol in curves), None)
     lines = [line(symbol, curve) for symbol, curve in curves.items()]
     source = next((item.source for item in pack.items if item.symbol in curves), "")
     return [price_chart(lines, currency, source), drawdown_chart(lines, source)]
@@ -54,8 +58,8 @@ def price_chart(lines: Sequence[Line], currency: str | None, source: str = "") -
     names = ", ".join(line.name for line in lines)
     title = f"{names}, indexed to 100" if indexed else f"{names}, closing prices"
 
-    def label(value: float) -> str:
-        return f"{value:,.0f}" if indexed else money(value, currency)
+    def label(value: float, places: int | None = None) -> str:
+        return f"{value:,.{places or 0}f}" if indexed else money(value, currency, places)
 
     told = ". ".join(
         f"{line.name} goes from {label(line.values[0])} on {line.dates[0]} to {label(line.values[-1])} on {line.dates[-1]}, "
@@ -68,8 +72,8 @@ def drawdown_chart(lines: Sequence[Line], source: str = "") -> Picture:
     drawn = [_below_peak(line) for line in lines]
     names = ", ".join(line.name for line in lines)
 
-    def label(value: float) -> str:
-        return percent(value, 0)
+    def label(value: float, places: int | None = None) -> str:
+        return percent(value, 1 if places is None else max(0, places - 2))
 
     told = ". ".join(
         f"{line.name} stands at its lowest {percent(min(line.values))} below its peak, on {line.dates[line.values.index(min(line.values))]}"
@@ -97,10 +101,10 @@ def sparkline(values: Sequence[float], label: str) -> str:
 # --- drawing ---------------------------------------------------------------------------------------------------------
 
 def _picture(
-    lines: Sequence[Line], title: str, told: str, label, source: str, kind: str, ceiling: float | None = None
+    lines: Sequence[Line], title: str, told: str, label: Label, source: str, kind: str, ceiling: float | None = None
 ) -> Picture:
-    number = next(_ids)
-    id = f"{kind}-{number}"
+    # By content, so that one answer has one markup whoever renders it and whenever.
+    id = f"{kind}-{blake2s(f'{title}{told}'.encode(), digest_size=6).hexdigest()}"
     low, high = min(min(line.values) for line in lines), max(max(line.values) for line in lines)
     if ceiling is not None:
         high = ceiling
@@ -137,21 +141,22 @@ def scale(low: float, high: float, steps: int = 4) -> list[float]:
     step = next(unit * m for m in (1, 2, 5, 10) if unit * m >= rough * 0.999)
     begin = int(low // step)
     ticks = []
-    while begin * step <= high + step * 1e-9 or len(ticks) < 2:
+    while not ticks or ticks[-1] < high - step * 1e-9 or len(ticks) < 2:
         ticks.append(begin * step)
         begin += 1
     return ticks
 
 
-def _grid(ticks: Sequence[float], y, label) -> Iterator[str]:
+def _grid(ticks: Sequence[float], y: Scale, label: Label) -> Iterator[str]:
+    places = max(0, -math.floor(math.log10(ticks[1] - ticks[0]) + 1e-9))
     for value in ticks:
         at = y(value)
         yield f'<path class="mk-grid" d="M{LEFT} {at:.1f}H{WIDTH - RIGHT}"/>'
-        yield f'<text class="mk-tick" x="{WIDTH - RIGHT + 6}" y="{at + 5:.1f}">{escape(label(value))}</text>'
+        yield f'<text class="mk-tick" x="{WIDTH - RIGHT + 6}" y="{at + 5:.1f}">{escape(label(value, places))}</text>'
 
 
-def _days(first: date, last: date, x) -> Iterator[str]:
-    """The first and last day, and years or months between where they fit."""
+def _days(first: date, last: date, x: Callable[[date], float]) -> Iterator[str]:
+    """The first and the last day."""
     for day, anchor in ((first, "start"), (last, "end")):
         yield f'<text class="mk-tick" x="{x(day):.1f}" y="{HEIGHT - 8}" text-anchor="{anchor}">{day}</text>'
 
@@ -163,7 +168,7 @@ def _legend(lines: Sequence[Line]) -> str:
     return f'<ul class="mk-legend">{entries}</ul>'
 
 
-def _table(lines: Sequence[Line], title: str, label) -> str:
+def _table(lines: Sequence[Line], title: str, label: Label) -> str:
     """A dozen days of each line, for who would rather read than look."""
     places = sorted({round(i * (len(lines[0].dates) - 1) / 11) for i in range(12)})
     head = "".join(f'<th scope="col">{escape(line.name)}</th>' for line in lines)

@@ -49,7 +49,7 @@ class MarketDesk:
     def resolve(self, text: str, context: Mapping[str, Any] | None = None) -> Resolution:
         """The instruments a question and its context name."""
         symbols = [str(s) for s in (context or {}).get("symbols") or ()][:MOST_SYMBOLS]
-        return off_loop(resolve, text, symbols) if len(text) > 2000 else resolve(text, symbols)
+        return off_loop(resolve, text, symbols)  # the longest message takes 80 ms, the names' first use 30
 
     def symbols(self, text: str, context: Mapping[str, Any] | None = None) -> list[str]:
         """The symbols of `resolve`, in order."""
@@ -62,13 +62,14 @@ class MarketDesk:
         """
         if not well_formed(symbol):
             raise InvalidRequest("A symbol has letters, digits and one of . - ^ = only, such as AAPL or 7203.T.", field="symbol")
-        known = catalogue().get(symbol)
+        known = off_loop(lambda: catalogue().get(symbol))
         if known:
             return known
         if self.settings.networked:
             return Instrument(symbol.upper(), symbol.upper(), "", "", "unlisted")
-        raise NotFound(f"{symbol.upper()} is not a symbol known here.{_nearest(symbol)}", field="symbol",
-                       nearest=[i.as_dict() for i in catalogue().nearest(symbol)])
+        near = off_loop(lambda: catalogue().nearest(symbol))
+        hint = f" Nearest: {evidence.listed([f'{i.symbol} ({i.name})' for i in near], 'or')}." if near else ""
+        raise NotFound(f"{symbol.upper()} is not a symbol known here.{hint}", field="symbol", nearest=[i.as_dict() for i in near])
 
     # --- prices and measures -----------------------------------------------------------------------------------------
 
@@ -260,11 +261,6 @@ def _ago(day: date, today: date) -> str:
     words = ("less than a year", "more than a year", "more than two years", "more than three years", "more than four years",
              "more than five years")
     return f"{words[years] if years < len(words) else 'many years'} ago"
-
-
-def _nearest(symbol: str) -> str:
-    near = catalogue().nearest(symbol)
-    return f" Nearest: {evidence.listed([f'{i.symbol} ({i.name})' for i in near], 'or')}." if near else ""
 
 
 def _tolerance(value: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ T = TypeVar("T")
 MAX_BYTES = 16 * 1024 * 1024
 CHUNK = 64 * 1024
 USER_AGENT = "Tickertape"
+
+# At DEBUG it writes whole addresses, and some sources take their key in the address.
+logging.getLogger("urllib3.connectionpool").setLevel(logging.INFO)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Figures in prose: where a text states a number that evidence could bear out, and which numbers are none.
 
-Years, dates, list markers, counts, parameters ("14-day RSI", "95 % VaR"), thresholds and hypotheses are left alone: they
-state nothing about a price. Pure, and linear in the length of the text: every look around is of bounded length.
+Years, dates, list markers, counts, parameters ("14-day RSI", "95 % VaR"), thresholds, hypotheses and how sure the writer is
+are left alone: they state nothing about a market. Pure, and linear in the length of the text: every look around is of bounded length.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ ASIDE = re.compile(
     r"|\b\d{1,2}\.?\s+(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*\b(?:\s+\d{4})?"
     r"|\b(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*\.?\s+\d{1,2}\b(?:,?\s+\d{4})?"
     r"|\b(?:S\s?&\s?P|Nasdaq|FTSE|CAC|DAX|Nikkei|Russell|Dow|Stoxx(?: Europe)?|Euro Stoxx|IBEX|OMX[A-Z]*|CSI|Nifty|ASX|MSCI|Wilshire|Fortune|Topix)"
-    r"[ -]?\d{2,4}\b|\b401\(k\)|\b3M\b|(?<![$€£¥\d.,])\b\d{1,2} (?:days? |times? |chances? )?(?:in|out of) \d{1,3}\b(?! (?:days|weeks|months|years))|\b24/7\b|\b\d{4}s\b", re.IGNORECASE | re.DOTALL)
+    r"[ -]?\d{2,4}\b|\b401\(k\)|\b3M\b|(?<![$€£¥\d.,])\b\d{1,2} (?:days? |times? |chances? )?(?:in|out of) \d{1,3}\b(?! (?:days|weeks|months|years))|\b24/7\b|\b\d{1,3}(?:\*\*)? (?:of|out of) (?:10|100)\b|\b\d{4}s\b", re.IGNORECASE | re.DOTALL)
 LIST_MARK = re.compile(r"^[ \t>]*(?:#{1,6}[ \t]+)?(?:[-*+][ \t]+)?(?:\*\*)?\d{1,3}[.)](?=\s)", re.MULTILINE)
 
 COUNTED = re.compile(
@@ -57,6 +57,7 @@ NO_NOUN = re.compile(
 NUMBERED = re.compile(
     r"(?:step|scenario|option|part|table|figure|note|page|chapter|section|point|item|case|top|no\.|number|phase|tier|level|version|"
     r"rank(?:ed)?|day|week|month|year|question|agent|basel|#)\s?$", re.IGNORECASE)
+OPINION = re.compile(r"\b(?:confidence|conviction|agreement|score|rating|certainty)\b(?! level| interval)[^.;\d]{0,14}$", re.IGNORECASE)
 HYPOTHESIS = re.compile(
     r"\b(?:every|each|per|suppose|supposing|assume|assuming|imagine|if|should|say|for example|e\.g\.|hypothetical(?:ly)?|whenever|when "
     r"the (?:market|index|benchmark) (?:moves?|rises?|falls?|drops?|gains?))\b[^.;!?\d]{0,44}$", re.IGNORECASE)
@@ -220,6 +221,8 @@ def _in_a_word(match: re.Match[str], text: str) -> bool:
 def _left_alone(f: Figure, text: str) -> bool:
     before, after = text[max(0, f.start - BEFORE) : f.start].rpartition("\n")[2], text[f.end : f.end + AFTER].partition("\n")[0]
     whole = f.places == 0 and f.scale == 1
+    if f.unit in ("plain", "percent") and OPINION.search(before):
+        return True  # how sure the writer is, is no figure of a market
     if f.unit == "plain":
         return whole and _is_no_figure(f, before, after)
     if f.unit == "percent":

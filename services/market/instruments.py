@@ -18,6 +18,8 @@ LEGAL = re.compile(
     r"holdings?|group|class [abc]|lp|kgaa)\b"
 )
 
+PAIR_BITS = 1021
+
 
 @dataclass(frozen=True)
 class Instrument:
@@ -28,6 +30,11 @@ class Instrument:
     exchange: str
     currency: str
     kind: str = "stock"
+
+    @property
+    def money(self) -> str | None:
+        """The currency its price is an amount of; None where the price is a level, as an index's is."""
+        return None if self.kind in ("index", "portfolio") else self.currency or None
 
     def as_dict(self) -> dict[str, str]:
         return {"symbol": self.symbol, "name": self.name, "exchange": self.exchange, "currency": self.currency,
@@ -92,7 +99,7 @@ class Catalogue:
             best.setdefault(instrument.symbol, instrument)
         return list(best.values())
 
-    def _letter_pairs(self) -> list[tuple[frozenset[str], Instrument]]:
+    def _letter_pairs(self) -> list[tuple[int, Instrument]]:
         if not hasattr(self, "_pairs_of"):
             self._pairs_of = [(_pairs(plain(s)), i) for s, i in self.by_symbol.items()]
             self._pairs_of += [(_pairs(name), found[0]) for name, found in self.by_name.items() if found]
@@ -117,10 +124,15 @@ def _same_company(a: Instrument, b: Instrument) -> bool:
     return a.symbol == b.symbol or first == second
 
 
-def _pairs(text: str) -> frozenset[str]:
-    padded = f" {text} "
-    return frozenset(padded[i : i + 2] for i in range(len(padded) - 1)) if text else frozenset()
+def _pairs(text: str) -> int:
+    """The pairs of neighbouring letters as bits: thousands of sets would keep the garbage collector busy, numbers do not."""
+    padded = f" {text} " if text else ""
+    bits = 0
+    for first, second in zip(padded, padded[1:], strict=False):
+        bits |= 1 << (ord(first) * 37 + ord(second)) % PAIR_BITS
+    return bits
 
 
-def _alike(a: frozenset[str], b: frozenset[str]) -> float:
-    return 2 * len(a & b) / (len(a) + len(b))
+def _alike(a: int, b: int) -> float:
+    """Dice's coefficient, 0 to 1."""
+    return 2 * (a & b).bit_count() / ((a.bit_count() + b.bit_count()) or 1)

@@ -53,11 +53,11 @@ def _facts(history: History, measures: Sequence[Item]) -> dict[str, object]:
     instrument, window = history.instrument, history.window
     line = charts.line(instrument.symbol, curve(history.based))
     source = source_text(history)
-    pictures = [charts.price_chart([line], instrument.currency, source), charts.drawdown_chart([line], source)] \
+    pictures = [charts.price_chart([line], instrument.money, source), charts.drawdown_chart([line], source)] \
         if len(history.based) > 2 else []
     return {
         "instrument": instrument, "source": source, "begins": window.first, "ends": window.last,
-        "close": wording.money(float(window.close[-1]), instrument.currency or None),
+        "close": wording.money(float(window.close[-1]), instrument.money),
         "spark": charts.sparkline(window.close.tolist(), f"{instrument.symbol}, last {min(60, len(window))} days"),
         "pictures": [picture.html for picture in pictures],
         "rows": [(item, wording.shown(item)) for item in measures],

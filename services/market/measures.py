@@ -211,7 +211,7 @@ def _why_not(name: str, history: History, benchmark: History | None) -> str:
 def _common(history: History) -> Item:
     """What all items of a history share; each is this one with its own name and value."""
     window = history.window
-    return Item("", "", None, "", source_text(history), "", as_of=window.last, currency=history.instrument.currency or None,
+    return Item("", "", None, "", source_text(history), "", as_of=window.last, currency=history.instrument.money,
                 symbol=history.instrument.symbol, begins=window.first, ends=window.last)
 
 

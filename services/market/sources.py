@@ -14,12 +14,13 @@ from services.market import embedded, readers
 from services.market.bars import Bars, SourceNote
 from services.market.cache import BarCache, OneAtATime
 from services.market.config import MarketSettings
-from services.market.failures import NoData, SourceFailure
+from services.market.failures import NoData, NotConfigured, SourceFailure, Stale
 from services.market.fetch import get, off_loop
 from services.market.instruments import Instrument
 
 OVERLAP = timedelta(days=14)  # fetched again behind cached bars: if they differ, a split or dividend changed them all
 SAME = 1e-3
+CURRENT = timedelta(days=10)  # longer than any holiday: an exchange that trades has a newer price
 TWELVE_EXCHANGES = {"T": "JPX", "HK": "HKEX", "DE": "XETR", "L": "LSE", "PA": "Euronext", "AS": "Euronext", "SW": "SIX",
                     "TO": "TSX", "AX": "ASX", "NS": "NSE", "KS": "KRX", "TW": "TWSE", "MI": "MTA", "MC": "BME"}
 Params = dict[str, str]
@@ -159,16 +160,18 @@ class Sources:
         if kept and self._enough(kept, start, end):
             return Found(kept.bars, BY_NAME[kept.source].note, kept.notes)
         passed: list[str] = []
-        for name in self._settings.order:
-            if not self._settings.configured(name):
-                continue
-            if name == "embedded":
-                break
+        old: Found | None = None
+        for name in self._settings.order[: self._settings.order.index("embedded")]:
             try:
-                return self._fresh(BY_NAME[name], instrument, start, end, kept, passed)
+                found = self._fresh(BY_NAME[name], instrument, start, end, kept, passed)
+                old = max(filter(None, (old, found)), key=lambda f: f.bars.last)
+                _check_age(found.bars, min(end, self.today()))
+                return found
+            except NotConfigured:
+                continue
             except SourceFailure as failure:
                 passed.append(f"{BY_NAME[name].title} was passed over: {failure.message}")
-        return self._offline(instrument, start, end, kept, passed)
+        return self._offline(instrument, start, end, kept, passed, old)
 
     def _fresh(
         self, source: Source, instrument: Instrument, start: date, end: date, kept: Kept | None, passed: list[str]
@@ -189,6 +192,8 @@ class Sources:
 
     def _ask(self, source: Source, instrument: Instrument, start: date, end: date) -> tuple[Bars, list[str]]:
         """One request, with the source's state kept: how it went, and how long to leave it alone."""
+        if not self._settings.configured(source.name):
+            raise NotConfigured("It is not configured.")
         state, begun = self.states[source.name], self._clock()
         if state.resting_until > begun:
             raise SourceFailure(f"{state.last} It is left alone for {state.resting_until - begun:.0f} s.")
@@ -206,12 +211,15 @@ class Sources:
         return bars, notes
 
     def _offline(
-        self, instrument: Instrument, start: date, end: date, kept: Kept | None, passed: list[str]
+        self, instrument: Instrument, start: date, end: date, kept: Kept | None, passed: list[str], old: Found | None
     ) -> Found:
+        """The best there is without a current source: what one gave that had no newer, the cache, the set that ships."""
         try:
             shipped = off_loop(embedded.prices, instrument.symbol)
         except NoData:
             shipped = None
+        if old and (shipped is None or old.bars.last >= shipped.last):
+            return Found(old.bars, old.source, tuple(dict.fromkeys((*passed, *old.notes))))
         if kept and (shipped is None or (kept.begins <= start and kept.bars.last >= min(end, shipped.last))):
             age = f"The prices are from the cache and were fetched on {datetime.fromtimestamp(kept.fetched, UTC):%Y-%m-%d}."
             return Found(kept.bars, BY_NAME[kept.source].note, (*passed, *kept.notes, age))
@@ -275,6 +283,12 @@ def _unpacked(stored: bytes) -> Kept | None:
 
 def _read(source: Source, answer: object, today: date, negative_allowed: bool) -> tuple[Bars, list[str]]:
     return source.read(answer.json(), today=today, negative_allowed=negative_allowed)
+
+
+def _check_age(bars: Bars, wanted: date) -> None:
+    """Raise Stale when the newest bar is well before the day wanted: another source may have more."""
+    if wanted - bars.last > CURRENT:
+        raise Stale(f"Its newest price is of {bars.last}.")
 
 
 def _joined(old: Bars, new: Bars) -> Bars | None:

@@ -8,10 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from services.market.instruments import SYMBOL, Catalogue, Instrument, catalogue, plain
 
 MAX_TEXT = 32_000
+MOST_UNKNOWN = 5  # unknown symbols worth a look for their nearest, at 10 ms each
 SUFFIXES = "T|HK|DE|L|PA|AS|BR|MI|MC|SW|ST|HE|CO|OL|TO|AX|NS|BO|KS|KQ|TW|SS|SZ|SI|SA|SR|VI|LS|IR|NZ|JK|BK|MX|WA"
 
 # Tickers that are words, roles, countries or terms of the trade. Alone they name no share.
@@ -110,11 +112,11 @@ def resolve(text: str, symbols: Sequence[str] = (), *, names: Catalogue | None =
     mentions = sorted([*mentions, *named, *_bare(text, names, taken)], key=lambda m: m.start)
     found = dict.fromkeys([*listed, *(m.instrument for m in mentions)])
     open_ = {a.text.casefold(): a for a in ambiguous if not any(c in found for c in a.candidates)}
-    unheard = {u.text: u for u in (*unknown, *strangers)}
-    return Resolution(tuple(found), tuple(open_.values()), tuple(unheard.values()), tuple(mentions))
+    unheard = [Unknown(text, tuple(names.nearest(text))) for text in list(dict.fromkeys([*unknown, *strangers]))[:MOST_UNKNOWN]]
+    return Resolution(tuple(found), tuple(open_.values()), tuple(unheard), tuple(mentions))
 
 
-def _listed(symbols: Iterable[str], names: Catalogue) -> tuple[list[Instrument], list[Unknown]]:
+def _listed(symbols: Iterable[str], names: Catalogue) -> tuple[list[Instrument], list[str]]:
     """A list of symbols is meant as one: words count, and so do names written where a symbol belongs."""
     found, unknown = [], []
     for text in symbols:
@@ -122,11 +124,11 @@ def _listed(symbols: Iterable[str], names: Catalogue) -> tuple[list[Instrument],
         if instrument:
             found.append(instrument)
         elif text.strip():
-            unknown.append(Unknown(text.strip()[:40], tuple(names.nearest(text[:40]))))
+            unknown.append(text.strip()[:40])
     return found, unknown
 
 
-def _explicit(text: str, names: Catalogue, taken: bytearray) -> tuple[list[Mention], list[Unknown]]:
+def _explicit(text: str, names: Catalogue, taken: bytearray) -> tuple[list[Mention], list[str]]:
     """What is written as a symbol: $T, ^GSPC, 7203.T, BRK.B, BTC-USD, NYSE: T."""
     found, unknown = [], []
     for match in EXPLICIT.finditer(text):
@@ -137,7 +139,7 @@ def _explicit(text: str, names: Catalogue, taken: bytearray) -> tuple[list[Menti
         if instrument:
             found.append(_mention(match.start(), match.end(), instrument, taken))
         elif kind in ("cash", "index", "quoted") or (kind == "listed" and written[0].isdigit()):
-            unknown.append(Unknown(written.upper(), tuple(names.nearest(written))))
+            unknown.append(written.upper())
     return found, unknown
 
 
@@ -150,7 +152,7 @@ def _named(text: str, names: Catalogue, taken: bytearray) -> tuple[list[Mention]
         for count in range(min(names.longest_from(tokens[at][2]), len(tokens) - at), 0, -1):
             begin, end = tokens[at][0], tokens[at + count - 1][1]
             name, candidates = _candidates([t[2] for t in tokens[at : at + count]], text[begin:end], names)
-            if not candidates or any(taken[begin:end]) or not _is_a_name(text, begin, end, name):
+            if not candidates or any(taken[begin:end]) or not _is_a_name(text, begin, end, name, names):
                 continue
             candidates = _preferred(text, begin, end, candidates)
             if len(candidates) > 1:
@@ -183,7 +185,7 @@ def _preferred(text: str, start: int, end: int, candidates: list[Instrument]) ->
 def _bare(text: str, names: Catalogue, taken: bytearray) -> list[Mention]:
     """Upper-case words that are tickers, unless they are words; and a few tickers no word is spelled like, in lower case."""
     found = []
-    shouted = _shouted(text)
+    shouted = _shouted(text[:2000], names)
     for match in EXPLICIT.finditer(text):
         if match.lastgroup != "bare" or any(taken[match.start() : match.end()]):
             continue
@@ -217,7 +219,7 @@ def _share_is_meant(text: str, start: int, end: int, ticker: str) -> bool:
     )
 
 
-def _is_a_name(text: str, start: int, end: int, name: str) -> bool:
+def _is_a_name(text: str, start: int, end: int, name: str, names: Catalogue) -> bool:
     """A name that is also a word needs its capital where a sentence would not give it one, or evidence."""
     if len(name) == 1:
         return False
@@ -229,16 +231,19 @@ def _is_a_name(text: str, start: int, end: int, name: str) -> bool:
         return False  # a basis point
     if _evidence(text, start, end):
         return True
-    if NOT_A_NAME_AFTER.match(text, end) or not text[start].isupper() or _shouted(text):
+    if NOT_A_NAME_AFTER.match(text, end) or not text[start].isupper() or _shouted(text[:2000], names):
         return False
     begins = BEGINS.search(text, max(0, start - 8), start) is not None or not text[:start].strip("\"'( *_#>-\n")
     return not begins or NAME_AFTER.match(text, end) is not None
 
 
-def _shouted(text: str) -> bool:
-    """Whether the text is written in capitals throughout, so that capitals say nothing."""
-    letters = [c for c in text[:2000] if c.isalpha()]
-    return len(letters) > 12 and sum(c.isupper() for c in letters) > 0.7 * len(letters) and len(text.split()) > 3
+@lru_cache(maxsize=8)  # asked again at every doubtful word of one text
+def _shouted(text: str, names: Catalogue) -> bool:
+    """Whether the text is written in capitals throughout, so that capitals say nothing. A row of tickers is not."""
+    letters = [c for c in text if c.isalpha()]
+    words = re.findall(r"[A-Za-z]+", text)
+    tickers = sum(word in names.by_symbol and word not in WORDS for word in words)
+    return len(words) > 3 and sum(c.isupper() for c in letters) > 0.7 * len(letters) and tickers < 0.5 * len(words)
 
 
 def well_formed(symbol: str) -> bool:

@@ -34,9 +34,10 @@ def number(value: float, places: int = 2) -> str:
     return f"{value:,.{places}f}".replace("-", MINUS)
 
 
-def money(value: float, currency: str | None) -> str:
+def money(value: float, currency: str | None, places: int | None = None) -> str:
     """$1,234.50, or 1,234.50 CHF where there is no sign every reader knows. Small prices keep four decimals."""
-    places = 4 if 0 < abs(value) < 1 else 0 if abs(value) >= 1000 and value == int(value) else 2
+    if places is None:
+        places = 4 if 0 < abs(value) < 1 else 0 if abs(value) >= 1000 and value == int(value) else 2
     amount, minus = f"{abs(value):,.{places}f}", MINUS if value < 0 else ""
     if currency is None:
         return minus + amount

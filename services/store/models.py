@@ -127,3 +127,69 @@ class Worker(Base):
     host: Mapped[str] = mapped_column(String(255))
     pid: Mapped[int] = mapped_column(Integer)
     seen_at: Mapped[float] = mapped_column(Float)
+
+
+class Spending(Base):
+    """What one turn holds of its user's and its address's day, see `services/store/spending.py`. Survives the turn."""
+
+    __tablename__ = "spending"
+    __table_args__ = (Index("ix_spending_user_day", "user_id", "day"), Index("ix_spending_address_day", "address", "day"))
+    turn_id: Mapped[str] = mapped_column(String(26), primary_key=True)
+    user_id: Mapped[str] = mapped_column(String(26))
+    address: Mapped[str | None] = mapped_column(String(45))
+    day: Mapped[int] = mapped_column(Integer)
+    tokens: Mapped[int] = mapped_column(BigInteger)
+    cost: Mapped[float] = mapped_column(Float)
+    settled: Mapped[bool] = mapped_column(default=False)
+
+
+class Account(Base):
+    """A user who signs in: by `name` and password, or as `subject` of an OpenID provider (`issuer|sub`)."""
+
+    __tablename__ = "accounts"
+    user_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), unique=True)
+    password: Mapped[str | None] = mapped_column(String(255))
+    subject: Mapped[str | None] = mapped_column(String(600), unique=True)
+    created_at: Mapped[float] = mapped_column(Float, default=time.time)
+    disabled_at: Mapped[float | None] = mapped_column(Float)
+
+
+class SignIn(Base):
+    """A browser that is signed in. The cookie holds a random token; here is its SHA-256."""
+
+    __tablename__ = "sign_ins"
+    id: Mapped[str] = mapped_column(String(26), primary_key=True, default=new_id)
+    user_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    token: Mapped[str] = mapped_column(String(64), unique=True)
+    agent: Mapped[str] = mapped_column(String(200))
+    address: Mapped[str] = mapped_column(String(45))
+    created_at: Mapped[float] = mapped_column(Float, default=time.time)
+    seen_at: Mapped[float] = mapped_column(Float, default=time.time)
+
+
+class ApiToken(Base):
+    """A program that may ask as a user. Shown once; here is its SHA-256. `act_for`: it may name other users by userId."""
+
+    __tablename__ = "api_tokens"
+    id: Mapped[str] = mapped_column(String(26), primary_key=True, default=new_id)
+    user_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    token: Mapped[str] = mapped_column(String(64), unique=True)
+    name: Mapped[str] = mapped_column(String(100))
+    act_for: Mapped[bool] = mapped_column(default=False)
+    created_at: Mapped[float] = mapped_column(Float, default=time.time)
+    used_at: Mapped[float | None] = mapped_column(Float)
+
+
+class Audited(Base):
+    """Something somebody may have to account for later: a sign-in, a token's use, a deletion. Survives its user."""
+
+    __tablename__ = "audit"
+    __table_args__ = (Index("ix_audit_user_at", "user_id", "at"),)
+    id: Mapped[str] = mapped_column(String(26), primary_key=True, default=new_id)
+    at: Mapped[float] = mapped_column(Float, default=time.time, index=True)
+    kind: Mapped[str] = mapped_column(String(40))
+    user_id: Mapped[str | None] = mapped_column(String(26))
+    name: Mapped[str | None] = mapped_column(String(64))        # the account's, also where a sign-in failed
+    address: Mapped[str | None] = mapped_column(String(45))
+    about: Mapped[str | None] = mapped_column(String(200))      # a token's or conversation's id

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from services.errors import Conflict, NotFound, Unprocessable
 from services.questions import Question
+from services.sse import split
 from services.store.clock import database_time
 from services.store.models import Conversation, Message, Segment, Turn, Worker, is_id, new_id
 
@@ -64,13 +65,9 @@ def begin(connection: Connection, user_id: str, question: Question, worker_id: s
     Raises NotFound for a conversation or message of somebody else, Conflict below an answer that is still being
     written, Unprocessable when `key` began a different question.
     """
-    fingerprint = question.fingerprint() if key is not None else None
-    if key is not None:
-        row = connection.execute(_turn_of_key, {"user": user_id, "key": key}).first()
-        if row is not None:
-            if row.fingerprint != fingerprint:
-                raise Unprocessable("this key was used for another question", field="Idempotency-Key")
-            return Begun(Turn(**row._mapping), [], existing=True)
+    existing = of_key(connection, user_id, question, key)
+    if existing is not None:
+        return Begun(existing, [], existing=True)
     if connection.execute(_is_fresh, {"worker": worker_id}).first() is None:
         beat(connection, worker_id)
     now = time.time()
@@ -79,9 +76,19 @@ def begin(connection: Connection, user_id: str, question: Question, worker_id: s
     answer_id = _add_message(connection, conversation_id, asked_id, "assistant", question, now)
     turn = Turn(id=new_id(), user_id=user_id, conversation_id=conversation_id, user_message_id=asked_id, message_id=answer_id,
                 trace_id=new_id(), status="running", attempt=1, worker_id=worker_id, stop_requested=False,
-                idempotency_key=key, fingerprint=fingerprint, question=asdict(question), started_at=now)
+                idempotency_key=key, fingerprint=question.fingerprint() if key is not None else None, question=asdict(question), started_at=now)
     connection.execute(_insert_turn, {column.name: getattr(turn, column.name) for column in _turns.columns})
     return Begun(turn, earlier(connection, turn) if parent is not None else [])
+
+
+def of_key(connection: Connection, user_id: str, question: Question, key: str | None) -> Turn | None:
+    """The turn `key` began. Raises Unprocessable when that was for a different question."""
+    row = connection.execute(_turn_of_key, {"user": user_id, "key": key}).first() if key is not None else None
+    if row is None:
+        return None
+    if row.fingerprint != question.fingerprint():
+        raise Unprocessable("this key was used for another question", field="Idempotency-Key")
+    return Turn(**row._mapping)
 
 
 def _place(connection: Connection, user_id: str, question: Question, now: float) -> tuple[str, Row | None]:
@@ -199,15 +206,29 @@ def running_of(session: Session, worker_id: str) -> list[Turn]:
     return list(session.scalars(select(Turn).where(Turn.status == "running", Turn.worker_id == worker_id)))
 
 
-def claim(session: Session, turn: Turn, worker_id: str) -> Turn | None:
-    """Make a turn this worker's, as its next attempt; None when another worker was first, or it has ended."""
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A turn that is this worker's from now on, and all it needs to go on: its stored frames, and what was said before."""
+
+    turn: Turn
+    frames: list[bytes]
+    earlier: list[dict[str, str]]
+
+
+def claim(session: Session, turn: Turn, worker_id: str) -> Claimed | None:
+    """Make a turn this worker's, as its next attempt; None when another worker was first, or it has ended.
+
+    What is needed to go on is read in the same transaction: a turn that is claimed and cannot go on would run for ever.
+    """
     beat(session, worker_id)
     mine = update(Turn).where(Turn.id == turn.id, Turn.status == "running", Turn.attempt == turn.attempt,
                               Turn.worker_id == turn.worker_id).values(worker_id=worker_id, attempt=turn.attempt + 1)
     if session.execute(mine).rowcount != 1:
         return None
     session.refresh(turn := session.get(Turn, turn.id))
-    return turn
+    stored = select(Segment.frames).where(Segment.turn_id == turn.id).order_by(Segment.attempt, Segment.seq_from)
+    frames = [frame for segment in session.scalars(stored) for frame in split(segment)]
+    return Claimed(turn, frames, earlier(session.connection(), turn))
 
 
 def retire(session: Session, before: float, limit: int = 500) -> int:

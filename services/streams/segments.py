@@ -180,7 +180,11 @@ class SegmentWriter:
 
     def is_healthy(self) -> bool:
         """Whether what live turns write reaches the database in time."""
-        return not self._live or time.monotonic() - self.last_commit < STALLED_S
+        return self.behind() < STALLED_S
+
+    def behind(self) -> float:
+        """Seconds since the last commit while turns live, 0 without: no unstored frame is older."""
+        return time.monotonic() - self.last_commit if self._live else 0.0
 
     def run(self) -> None:
         """The loop, in a greenlet of its own. Sleeps while no turn lives."""

@@ -12,16 +12,15 @@ from services.llm.deltas import Began, Content, Delta, Finished, LLMRequest, Rea
 from services.llm.trail import Trail
 from services.workflows import prompting
 from services.workflows.catalogue import AGENTS, Node
-from services.workflows.desk import Desk
+from services.workflows.desk import DESK, OFFLINE, Desk
 from services.workflows.prose import Prose
-from services.workflows.reading import parse
+from services.workflows.reading import is_broken, parse
 from services.workflows.results import Missing, NodeResult
 from services.workflows.verdicts import Overall, Verdict, abstention
 
 MAX_CHARACTERS = 24_000  # of one agent's text: about ten pages; what goes on after that is not read
 MAX_AGENT_TOKENS = 1_200
 MAX_ANSWER_TOKENS = 2_500
-OFFLINE = "offline"
 
 
 class LLM(Protocol):
@@ -92,9 +91,10 @@ class Agents:
                 if not view.take(delta):
                     break
         if view.is_offline:
-            return self._computed(task, tell, started)
+            _forget_offline(trail)
+            return replace(self._computed(task, tell, started), usage=tuple(trail.usage))
         view.end()
-        verdict = parse(view.prose.text) or self._repaired(view, task, cancellation, trail)
+        verdict = self._verdict(view, task, cancellation, trail)
         result = view.result(verdict.citing(prompting.evidence_ids(task.pack)), started)
         return replace(result, usage=tuple(trail.usage))
 
@@ -111,6 +111,7 @@ class Agents:
                 yield delta
             else:
                 return
+        _forget_offline(trail)
         yield from self._desk.synthesis(task, overall)
 
     def _request(self, task: Assignment, messages: list[dict[str, str]], limit: int) -> LLMRequest:
@@ -127,11 +128,18 @@ class Agents:
             text += piece
             tell(Wrote(piece, 0))
         return NodeResult(
-            task.node.id, task.node.agent, text.strip(), self._desk.verdict(task), OFFLINE, "desk", (), _since(started)
+            task.node.id, task.node.agent, text.strip(), self._desk.verdict(task), OFFLINE, DESK, (), _since(started)
         )
 
-    def _repaired(self, view: "_View", task: Assignment, cancellation: Cancellation, trail: Trail) -> Verdict:
-        """Ask once for the verdict alone; an agent that gives none abstains, and its prose stays."""
+    def _verdict(self, view: "_View", task: Assignment, cancellation: Cancellation, trail: Trail) -> Verdict:
+        """What the agent concludes. Who tried to give a verdict is asked once more; who gave none abstains, at no cost."""
+        verdict = parse(view.prose.text)
+        if verdict is None and is_broken(view.prose.text):
+            verdict = self._repaired(view, task, cancellation, trail)
+        return verdict or abstention("Gave no verdict that could be read")
+
+    def _repaired(self, view: "_View", task: Assignment, cancellation: Cancellation, trail: Trail) -> Verdict | None:
+        """Ask once for the verdict alone."""
         view.tell(Noticed("Asked again for its verdict", data={"repair": 1}))
         request = self._request(task, prompting.repair(task, view.prose.text), 300)
         view.sent(request)
@@ -145,7 +153,7 @@ class Agents:
                         text = text[: delta.discard_from]
         except TickertapeError:
             pass  # the prose is there; only its verdict is not
-        return parse(text) or abstention("Gave no verdict that could be read")
+        return parse(text)
 
 
 class _View:
@@ -209,6 +217,12 @@ class _View:
             self.task.node.id, self.task.node.agent, self.prose.shown or verdict.summary, verdict, self.provider, self.model,
             duration_ms=_since(started), reason=self.reason,
         )  # fmt: skip
+
+
+def _forget_offline(trail: Trail) -> None:
+    """The embedded provider was left at its first word, for the desk: it used nothing and failed at nothing."""
+    trail.usage[:] = [usage for usage in trail.usage if usage.provider != OFFLINE]
+    trail.attempts[:] = [attempt for attempt in trail.attempts if attempt.provider != OFFLINE]
 
 
 def shifted(delta: Delta, characters: int) -> Delta:

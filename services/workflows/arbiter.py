@@ -8,8 +8,9 @@ from gevent.hub import get_hub
 from services.cancellation import Cancellation, Cancelled
 from services.errors import TickertapeError
 from services.llm.deltas import Began, Content, LLMRequest
-from services.workflows.agents import LLM, OFFLINE
+from services.workflows.agents import LLM
 from services.workflows.catalogue import WORKFLOWS
+from services.workflows.desk import OFFLINE
 from services.workflows.detector import Detection
 from services.workflows.features import window
 from services.workflows.prompting import prompt

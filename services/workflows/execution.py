@@ -22,7 +22,7 @@ from services.workflows.announcing import Announcer
 from services.workflows.budget import Ledger
 from services.workflows.catalogue import AGENTS, Node, Workflow
 from services.workflows.results import Checkpoints, Missing, NodeResult
-from services.workflows.verdicts import Overall, Verdict, overall
+from services.workflows.verdicts import Overall, Verdict, label, overall
 from services.workflows.working import Outcome, Worker, place
 
 if TYPE_CHECKING:
@@ -228,7 +228,8 @@ class Execution:
         yield self._completed(answer, Finished(answer.provider, answer.model, answer.reason, (), ()), self._overall(), recalled=True)
 
     def _overall(self) -> Overall:
-        views = [result.verdict for id, result in self._results.items() if id != self._last.id]
+        about = {node.id: node.symbol for node in self._job.workflow.nodes}
+        views = [(result.verdict, about.get(id)) for id, result in self._results.items() if id != self._last.id]
         return overall(views, len(self._missing), self._job.data_age_days)
 
     def _opening(self) -> str:
@@ -264,4 +265,5 @@ def _view_of(workflow: Workflow, gap: Missing) -> str:
 
 
 def _as_verdict(weighed: Overall) -> Verdict:
-    return Verdict(weighed.stance, weighed.confidence, abstained=weighed.voices == 0)
+    words = f"{label(weighed.stance).capitalize()}, confidence {weighed.confidence}" if weighed.voices else "No view"
+    return Verdict(weighed.stance, weighed.confidence, summary=words, abstained=weighed.voices == 0)

@@ -31,6 +31,10 @@ _STANCES: tuple[tuple[float, tuple[str, ...]], ...] = (  # the first that occurs
 )
 _CONFIDENCES = {"very high": 90, "high": 80, "medium": 55, "moderate": 55, "low": 30, "hoch": 80, "mittel": 55, "niedrig": 30,
                 "élevée": 80, "moyenne": 55, "faible": 30, "alta": 80, "media": 55, "baja": 30}
+_STATED = re.compile(
+    rf"^[ \t#>*_-]{{0,8}}({'|'.join(_KEYS['stance'] + _KEYS['confidence'] + _KEYS['summary'])})[*_]{{0,3}}[ \t]?:[*_ \t]{{0,4}}([^\n]{{1,120}})",
+    re.IGNORECASE | re.MULTILINE,
+)
 _NUMBER = re.compile(r"[-+]?\d{1,6}(?:[.,]\d{1,6})?")
 
 
@@ -81,10 +85,22 @@ def _object_end(text: str, start: int) -> int:
 
 
 def parse(text: str) -> Verdict | None:
-    """The verdict of an agent's text, or None where there is none that can be trusted."""
-    _, written = split(text)
-    fields = _fields(_loads(written)) if written else {}
-    return _verdict(fields)
+    """The verdict of an agent's text, or None where there is none that can be trusted.
+
+    Without an object, what the prose states outright counts: `Stance: positive`, `Konfidenz: 70 %`.
+    """
+    prose, written = split(text)
+    return _verdict(_fields(_loads(written)) if written else _stated(prose))
+
+
+def is_broken(text: str) -> bool:
+    """Whether a text holds the beginnings of a verdict, so that asking once more for it makes sense."""
+    return bool(split(text)[1])
+
+
+def _stated(prose: str) -> dict[str, object]:
+    """The last stance and confidence that stand in the prose behind their names."""
+    return {_NAMES[name.casefold()]: value for name, value in _STATED.findall(prose)}
 
 
 def _loads(written: str) -> Mapping[str, object]:

@@ -39,6 +39,11 @@ class RunState:
         """The id of the workflow that runs."""
         return self._run["workflow"]
 
+    @property
+    def result(self) -> Json:
+        """What the end of the run said of it; empty before."""
+        return self._run.get("result", {})
+
     def apply(self, event: Json) -> None:
         """Take one more event into account."""
         kind = event["type"]

@@ -1,6 +1,7 @@
 """What the rest of the application asks of workflows: what would run, run it, tell how it stands."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 
 import gevent
@@ -9,6 +10,7 @@ from services.cancellation import Cancellation
 from services.errors import InvalidRequest
 from services.llm.deltas import Delta
 from services.llm.trail import Trail
+from services.market.measures import Item
 from services.questions import Question
 from services.workflows.agents import LLM, Agents
 from services.workflows.arbiter import Arbiter
@@ -22,25 +24,31 @@ from services.workflows.features import window
 from services.workflows.prompting import Pack
 from services.workflows.results import Checkpoints
 from services.workflows.runs import RunState
+from services.workflows.screening import screened
 
+SEEKING = ("marketOpportunity",)  # workflows that look for instruments where the question names none
 Context = Mapping[str, object]
 FindSymbols = Callable[[str, Context], Sequence[str]]
 GatherEvidence = Callable[[str, Context], Pack]
 
 
 class Workflows:
-    """One for the application. `find_symbols` and `gather` are the market desk's; `arbiter` is there where a model is."""
+    """One for the application. `find_symbols` and `gather` are the market desk's; `arbiter` is there where a model is.
+
+    `universe` names what a search for opportunities looks through.
+    """
 
     def __init__(
         self, llm: LLM, *, find_symbols: FindSymbols, gather: GatherEvidence, write_report: WriteReport | None = None,
         arbiter: Arbiter | None = None, budget: Budget = Budget(), per_run: int = 4, per_server: int = 64,
-        today: Callable[[], date] = date.today,
+        universe: Callable[[], Sequence[str]] = tuple, today: Callable[[], date] = date.today,
     ) -> None:  # fmt: skip
         validate(WORKFLOWS.values())
         self._find_symbols = find_symbols
         self._gather = gather
         self._arbiter = arbiter
         self._budget = budget
+        self._universe = universe
         self._today = today
         self._engine = Engine(Agents(llm, Desk(write_report)), per_run=per_run, per_server=per_server)
 
@@ -68,7 +76,13 @@ class Workflows:
             run_id, WORKFLOWS[detection.workflow].expanded(detection.symbols), question.message, question.assistant_type,
             question.context, provider=question.provider, model=question.model, budget=self._budget,
         )  # fmt: skip
-        return Run(self._engine, job, Broadcaster(job, log), detection.reason, self._gather, self._today)
+        seeking = detection.workflow in SEEKING and not detection.symbols
+        gather = self._screen if seeking else self._gather
+        return Run(self._engine, job, Broadcaster(job, log), detection.reason, gather, self._today)
+
+    def _screen(self, question: str, context: Context) -> Pack:
+        """The evidence of the best of everything there are prices for."""
+        return screened(self._gather(question, {**context, "symbols": list(self._universe())}))
 
 
 class Run:
@@ -90,8 +104,11 @@ class Run:
 
     @property
     def pack(self) -> Pack | None:
-        """The evidence, None until it is gathered."""
-        return self._job.pack
+        """The evidence, None until it is gathered; at the end with the figures of the overall verdict, which answers quote."""
+        pack, result = self._job.pack, self.state.result
+        if pack is None or "verdict" not in result:
+            return pack
+        return replace(pack, items=(*_verdict_items(result["verdict"]), *pack.items))
 
     def deltas(self, cancellation: Cancellation, checkpoints: Checkpoints, trail: Trail | None = None) -> Iterator[Delta]:
         """Say what will run, gather the evidence once for all agents, run them, stream the answer. As Engine.run."""
@@ -108,6 +125,13 @@ class Run:
         gathering = gevent.spawn(self._gather, self._job.question, context)
         with cancellation.interruptible():
             return gathering.get()
+
+
+def _verdict_items(verdict: Mapping[str, object]) -> Iterator[Item]:
+    """What was computed from the specialists' verdicts, as evidence."""
+    for name, label, unit in (("confidence", "Confidence of the conclusion", "points"), ("agreement", "Agreement of the views", "ratio")):
+        if verdict[name] is not None:
+            yield Item(f"verdict:{name}", label, float(verdict[name]), unit, "the specialists' verdicts", "see docs/workflows.md")
 
 
 def age_days(pack: Pack | None, today: date) -> float | None:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,10 @@ def label(stance: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Overall:
-    """The views together. `agreement` is 0..1; the confidence says what it was lowered for."""
+    """The views together. `agreement` is 0..1; `because` says what the confidence was lowered for.
+
+    `by_symbol` is the mean stance on each symbol, where views are about one symbol each.
+    """
 
     stance: float
     confidence: int
@@ -78,38 +81,76 @@ class Overall:
     abstained: int
     missing: int
     because: tuple[str, ...] = ()
+    by_symbol: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        return label(self.stance) if self.voices else "abstained"
+
+    @property
+    def favoured(self) -> str | None:
+        """The symbol with the best stance, where several were judged and one is ahead."""
+        ranked = sorted(self.by_symbol, key=self.by_symbol.get, reverse=True)
+        if len(ranked) < 2 or self.by_symbol[ranked[0]] - self.by_symbol[ranked[1]] < 0.1:
+            return None
+        return ranked[0]
 
     def payload(self) -> dict[str, object]:
-        words = label(self.stance) if self.voices else "abstained"
-        return {**asdict(self), "because": list(self.because), "label": words, "stance": round(self.stance, 2), "abstained": self.voices == 0,
-                "abstentions": self.abstained}
+        """As it travels in events and history."""
+        return {
+            "stance": round(self.stance, 2),
+            "label": self.label,
+            "confidence": self.confidence,
+            "agreement": self.agreement,
+            "voices": self.voices,
+            "abstained": self.voices == 0,
+            "abstentions": self.abstained,
+            "missing": self.missing,
+            "because": list(self.because),
+            "bySymbol": dict(self.by_symbol),
+            "favoured": self.favoured,
+        }
 
 
-def overall(views: Sequence[Verdict], missing: int = 0, data_age_days: float | None = None) -> Overall:
+View = tuple[Verdict, str | None]  # a verdict, and the one symbol it is about
+
+
+def overall(views: Sequence[View], missing: int = 0, data_age_days: float | None = None) -> Overall:
     """Weigh the views: computed, never asked of a model.
 
-    The stance is the mean, weighted by confidence. Agreement is 1 minus the weighted mean distance from it.
-    Confidence is the mean confidence × (0.5 + agreement / 2) × the root of the share of agents that have a view
-    × the freshness of the data (1 up to a week old, 0.9 a month, 0.75 a year, 0.6 older).
+    The stance is the mean, weighted by confidence. Agreement is 1 minus the weighted mean distance of each view from the
+    mean of those about the same thing: to like one share and not another is no contradiction. Confidence is the mean
+    confidence × (0.5 + agreement / 2) × the root of the share of agents that have a view × the freshness of the data
+    (1 up to a week old, 0.9 a month, 0.75 a year, 0.6 older).
     """
-    voices = [view for view in views if not view.abstained]
+    voices = [view for view in views if not view[0].abstained]
     silent = len(views) - len(voices)
     if not voices:
         return Overall(0.0, 0, None, 0, silent, missing, ("no agent has a view",))
-    weights = [max(view.confidence, 1) for view in voices]
-    total = sum(weights)
-    stance = sum(view.stance * weight for view, weight in zip(voices, weights)) / total
-    agreement = 1 - min(1.0, sum(abs(view.stance - stance) * weight for view, weight in zip(voices, weights)) / total)
-    share = len(voices) / (len(voices) + silent + missing)
-    fresh = freshness(data_age_days)
-    mean = sum(view.confidence for view in voices) / len(voices)
-    confidence = mean * (0.5 + agreement / 2) * math.sqrt(share) * fresh
-    because = tuple(
-        words
-        for words, holds in (("the views differ", agreement < 0.7), ("views are missing", share < 1), ("the data is old", fresh < 1))
-        if holds
+    means = {about: _mean([verdict for verdict, other in voices if other == about]) for _, about in voices}
+    total = sum(_weight(verdict) for verdict, _ in voices)
+    distance = sum(abs(verdict.stance - means[about]) * _weight(verdict) for verdict, about in voices) / total
+    agreement = 1 - min(1.0, distance)
+    share, fresh = len(voices) / (len(views) + missing), freshness(data_age_days)
+    confidence = sum(verdict.confidence for verdict, _ in voices) / len(voices) * (0.5 + agreement / 2) * math.sqrt(share) * fresh
+    because = (
+        ("the views differ", agreement < 0.7),
+        ("views are missing", missing > 0),
+        ("not every specialist has a view", silent > 0),
+        ("the data is old", fresh < 1),
     )
-    return Overall(stance, round(confidence), round(agreement, 2), len(voices), silent, missing, because)
+    return Overall(
+        _mean([verdict for verdict, _ in voices]), round(confidence), round(agreement, 2), len(voices), silent, missing,
+        tuple(words for words, holds in because if holds), {about: round(mean, 2) for about, mean in means.items() if about},
+    )  # fmt: skip
+
+
+def _weight(verdict: Verdict) -> int:
+    return max(verdict.confidence, 1)
+
+
+def _mean(verdicts: Sequence[Verdict]) -> float:
+    return sum(verdict.stance * _weight(verdict) for verdict in verdicts) / sum(map(_weight, verdicts))
 
 
 def freshness(days: float | None) -> float:

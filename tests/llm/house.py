@@ -10,7 +10,7 @@ from services.llm.service import LLMFailed, LLMService
 from services.llm.trail import Trail
 from tests.support.fake_provider import FakeProvider
 
-FAST = Clocks(connect=0.5, headers=0.3, first_content=0.3, first_content_reasoning=0.6, between=0.3, turn=5.0, tail=0.2)
+FAST = Clocks(connect=0.5, headers=0.5, first_content=0.5, first_content_reasoning=2.0, between=0.5, turn=8.0, tail=0.2)
 HELLO = "Hello from the fake."
 
 

@@ -40,6 +40,16 @@ def test_azure_is_asked_with_its_own_header_and_version(build):
     assert outcomes(load(environ))[1] == ("azure", 1, "desk", True, "")
     assert fake.requests[1].path == "/openai/deployments/desk/chat/completions?api-version=2024-10-21"
     assert fake.requests[1].headers["api-key"] == "az"
+    assert not any("authorization" in request.headers for request in fake.requests)
+
+
+def test_openais_organization_is_not_told_to_others(build, monkeypatch):
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-mine")
+    fake = build(("one",)).one
+    fake.play(MODELS)
+    assert outcomes(load({"GROQ_API_KEY": "g", "GROQ_BASE_URL": fake.url, "LLM_PRIORITY": "groq"}))[1][3]
+    assert len(fake.requests) == 2
+    assert not any("openai-organization" in request.headers for request in fake.requests)
 
 
 def test_a_name_that_resolves_to_a_refused_address_is_not_asked(monkeypatch):

@@ -215,7 +215,7 @@ def test_usage_and_cost_of_every_attempt(house):
 def test_times_are_told(house):
     house.first.play(ok(), 0.1, events(chunk("a")), 0.1, events(chunk("b"), stop()), DONE, END)
     attempt = house.ask().finished.attempts[0]
-    assert 90 <= attempt.ttft_ms < 200 <= attempt.duration_ms < 400
+    assert 90 <= attempt.ttft_ms < 300 and 190 <= attempt.duration_ms < 800
 
 
 def test_reasoning_and_tools_keep_their_channels(house):
@@ -232,31 +232,36 @@ def test_thoughts_without_an_answer_are_no_answer(house):
 
 def test_a_reasoning_model_may_take_longer_to_begin(house):
     house.build(provider_first={"models": ("o3-mini",)})
-    house.first.play(ok(), 0.45, *answer(HELLO)[1:])
+    house.first.play(ok(), 0.8, *answer(HELLO)[1:])
     assert house.ask().finished.provider == "first"
 
 
 @pytest.mark.parametrize("name", QUIRKS)
-@pytest.mark.parametrize("framing", ["chunked", "length", "close"])
-def test_every_quirk_of_the_wire_comes_through_a_socket(house, name, framing):
+def test_every_quirk_of_the_wire_comes_through_a_socket(house, name):
     stream, expected = QUIRKS[name]
-    half = len(stream) // 2
-    if framing == "chunked":
-        sent = (ok(), framed(stream[:half]) if half else b"", framed(stream[half:]) if stream else b"", END)
-    elif framing == "length":
-        sent = (head(200, {"Content-Type": "text/event-stream", "Content-Length": str(len(stream))}), stream[:half], stream[half:])
-    else:
-        sent = (head(200, {"Content-Type": "text/event-stream", "Connection": "close"}), stream[:half], stream[half:], CUT)
-    house.first.play(*sent)
-    house.first.play(*sent)
-    seen = house.ask()
-    ended = any(type(event).__name__ == "Ended" and event.reason for event in expected)
-    if ended and text_of(expected):
-        assert seen.text == text_of(expected) and seen.finished.provider == "first"
-    elif seen.finished is not None:
-        assert seen.text == HELLO or seen.tools
-    else:
-        assert seen.error is not None
+    ended = any(type(event).__name__ == "Ended" for event in expected)
+    for script in framings(stream):
+        house.build()
+        house.first.heal()
+        house.first.play(*script)
+        house.first.play(*script)
+        seen = house.ask()
+        if ended and text_of(expected):
+            assert seen.text == text_of(expected) and seen.finished.provider == "first"
+        elif seen.finished is not None:
+            assert seen.text == HELLO or seen.tools
+        else:
+            assert seen.error is not None
+
+
+def framings(stream: bytes) -> list[tuple]:
+    """The same body in chunks, with its length, and until the connection closes."""
+    half, kind = len(stream) // 2, {"Content-Type": "text/event-stream"}
+    return [
+        (ok(), framed(stream[:half]) if half else b"", framed(stream[half:]) if stream else b"", END),
+        (head(200, kind | {"Content-Length": str(len(stream))}), stream[:half], stream[half:]),
+        (head(200, kind | {"Connection": "close"}), stream[:half], stream[half:], CUT),
+    ]
 
 
 def test_connections_are_used_again(house):
@@ -297,7 +302,7 @@ def test_a_body_of_an_error_or_a_redirect_that_never_ends(house):
         house.first.play(head(status, {"Content-Type": "text/plain", "Location": "/x"}), *([b"x" * 65536] * 200), STALL)
         began = time.monotonic()
         assert house.ask().text == HELLO
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 4
 
 
 def test_an_answer_that_never_ends_is_ended(house, monkeypatch):

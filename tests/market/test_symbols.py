@@ -101,3 +101,11 @@ def timed(text: str) -> float:
     begun = time.process_time()
     resolve(text)
     return time.process_time() - begun
+
+
+def test_a_thousand_unknown_symbols_cost_no_more_than_a_few() -> None:
+    text = " ".join(f"$Q{chr(65 + i // 26 % 26)}{chr(65 + i % 26)}X" for i in range(676)) * 2
+    resolve("$QQQX")
+    begun = time.process_time()
+    assert len(resolve(text).unknown) == 5
+    assert time.process_time() - begun < 1

@@ -8,7 +8,8 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from app import Services, create_app
+from app import create_app
+from services.bootstrap import Services
 from services.settings import Settings
 from services.store.database import upgrade
 from tests.support.fake_provider import FakeProvider

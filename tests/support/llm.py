@@ -33,10 +33,6 @@ class ScriptedLLM:
     def check(self, provider: str | None, model: str | None) -> None:
         """Every provider and model is offered."""
 
-    def states(self) -> list[object]:
-        """Nobody to choose between."""
-        return []
-
     def stream(self, request: LLMRequest, cancellation: Cancellation, trail: Trail | None = None) -> Iterator[Delta]:
         self.requests.append(request)
         script = self._scripts.popleft() if self._scripts else written(ANSWER)

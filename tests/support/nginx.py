@@ -1,59 +1,72 @@
-"""A real nginx before servers of the suite, with what streaming needs and nothing else."""
+"""A real nginx with the configuration we ship, on free ports of loopback."""
 
-import shutil
+import re
+import signal
+import socket
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 
-import requests
+from tests.support.server import ROOT, free_port
 
-from tests.support.server import free_port
-
-CONFIGURATION = """
-daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log warn;
-events {{ worker_connections 2048; }}
+MAIN = """
+daemon off; master_process off; worker_processes 1; error_log {folder}/error.log info; pid {folder}/nginx.pid;
+events {{ worker_connections 1024; }}
 http {{
-    access_log off;
+    types {{ text/html html; text/css css; text/javascript js; }}
+    access_log {folder}/access.log;
     client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
     uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
-    upstream tickertape {{ {servers} keepalive 32; }}
-    server {{
-        listen 127.0.0.1:{port} backlog=1024;
-        location / {{
-            proxy_pass http://tickertape;
-            proxy_http_version 1.1;
-            proxy_set_header Connection "";
-            proxy_set_header Host $host;
-            proxy_buffering off;
-            proxy_read_timeout 90s;
-        }}
-    }}
+    include {folder}/site.conf;
 }}
 """
 
 
 class Nginx:
-    """Spreads requests over `ports`, one after the other."""
+    """`upstream` is host:port of what stands behind; `tls_upstream` where that is another nginx."""
 
-    def __init__(self, *ports: int) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="tickertape-nginx-"))
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        servers = " ".join(f"server 127.0.0.1:{port} max_fails=0;" for port in ports)
-        configuration = self._folder / "nginx.conf"
-        configuration.write_text(CONFIGURATION.format(folder=self._folder, port=self.port, servers=servers))
-        self._process = subprocess.Popen(["nginx", "-p", self._folder, "-c", configuration, "-e", self._folder / "error.log"])
-        for _ in range(200):
+    def __init__(self, folder: Path, upstream: int, *, tls_upstream: bool = False) -> None:
+        folder.mkdir()
+        self.folder, self.plain, self.port = folder, free_port(), free_port()
+        (folder / "site.conf").write_text(self._site(upstream, tls_upstream))
+        (folder / "nginx.conf").write_text(MAIN.format(folder=folder))
+        certificate(folder)
+        self._process = subprocess.Popen(["nginx", "-p", str(folder), "-c", str(folder / "nginx.conf")], stderr=subprocess.DEVNULL)
+        self._wait()
+
+    def _site(self, upstream: int, tls_upstream: bool) -> str:
+        site = (ROOT / "deploy" / "nginx.conf").read_text()
+        changes = [(r"server 127\.0\.0\.1:8000;", f"server 127.0.0.1:{upstream};"), (r"listen 80;", f"listen 127.0.0.1:{self.plain};"),
+                   (r"listen 443 ssl", f"listen 127.0.0.1:{self.port} ssl"), (r"listen \[::\]:[^;]*;", ""),
+                   (r"/etc/letsencrypt/live/ask\.example\.org", str(self.folder))]
+        if tls_upstream:
+            changes.append((r"proxy_pass http://", "proxy_pass https://"))
+        for pattern, replacement in changes:
+            site, count = re.subn(pattern, replacement, site)
+            assert count, pattern
+        return site
+
+    def _wait(self) -> None:
+        until = time.monotonic() + 10
+        while time.monotonic() < until:
             try:
-                if requests.get(f"{self.url}/healthz", timeout=2).ok:
-                    return
-            except requests.RequestException:
-                pass
-            time.sleep(0.05)
-        raise RuntimeError((self._folder / "error.log").read_text())
+                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+                return
+            except OSError:
+                assert self._process.poll() is None, (self.folder / "error.log").read_text()
+                time.sleep(0.05)
+        raise RuntimeError("nginx did not start")
 
-    def close(self) -> None:
-        self._process.terminate()
+    @property
+    def url(self) -> str:
+        return f"https://127.0.0.1:{self.port}"
+
+    def stop(self) -> None:
+        self._process.send_signal(signal.SIGTERM)
         self._process.wait(10)
-        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def certificate(folder: Path) -> None:
+    """A certificate nobody else trusts, for 127.0.0.1."""
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1",
+                    "-keyout", str(folder / "privkey.pem"), "-out", str(folder / "fullchain.pem")], check=True, capture_output=True)

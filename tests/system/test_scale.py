@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import gevent
 import pytest
 
-from tests.support.nginx import Nginx
+from tests.support.balancer import Balancer
 from tests.support.postgres import Postgres, binaries
 from tests.support.redis_server import RedisServer
 from tests.support.server import ROOT, Server, free_port
@@ -34,7 +34,7 @@ class Estate:
     postgres: Postgres
     redis: RedisServer
     servers: tuple[Server, Server]
-    nginx: Nginx
+    nginx: Balancer
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def estate(tmp_path) -> Iterator[Estate]:
                 servers.append(Server(tmp_path / name, workers=2, environ=shared))
             starting = [gevent.spawn(server.start) for server in servers]
             gevent.joinall(starting, raise_error=True)
-            nginx = Nginx(*(server.port for server in servers))
+            nginx = Balancer(*(server.port for server in servers))
             yield Estate(postgres, redis, tuple(servers), nginx)
             for server in servers:
                 server.kill()

@@ -43,6 +43,8 @@ class Pack:
     items: tuple[Item, ...] = (Item("AAPL:cagr", 0.12), Item("AAPL:volatility", 0.3), Item("AAPL:max_drawdown", -0.3), Item("AAPL:beta", None))
     instruments: tuple[Instrument, ...] = (Instrument("AAPL"),)
     weights: dict = field(default_factory=dict)
+    curves: dict = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def prompt_text(self) -> str:
         return "\n".join(f"{item.id}: {item.value}" for item in self.items)

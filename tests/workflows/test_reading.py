@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.workflows.prose import Prose
-from services.workflows.reading import parse, split
+from services.workflows.reading import is_broken, parse, split
 from services.workflows.verdicts import from_payload
 
 WHOLE = '{"stance": 0.4, "confidence": 62, "horizon": "1y", "summary": "Fine", "evidence": ["a:b"], "risks": ["rates"], "invalidation": "falls", "abstained": false}'
@@ -74,6 +74,19 @@ def test_a_confidence_is_a_percentage_however_it_is_written(written, confidence)
 )
 def test_what_cannot_be_trusted_is_no_verdict(written):
     assert parse(written) is None
+
+
+@pytest.mark.parametrize(
+    ("prose", "stance", "confidence"),
+    [("Up.\n\n**Stance:** bullish\n**Confidence:** 70%", 0.5, 70), ("- Haltung: negativ\n- Konfidenz: 40 %", -0.5, 40), ("Avis : haussier\nConfiance : 60", 0.5, 60)],
+)
+def test_a_verdict_stated_in_prose_is_read(prose, stance, confidence):
+    assert (parse(prose).stance, parse(prose).confidence) == (stance, confidence)
+
+
+@pytest.mark.parametrize("prose", ["I am bullish and confident.", "The stance of the Fed: unclear.", "Stance: bullish", "Confidence: 70%"])
+def test_prose_that_states_no_verdict_has_none(prose):
+    assert parse(prose) is None and not is_broken(prose)
 
 
 def test_who_abstains_has_no_stance():

@@ -19,6 +19,7 @@ from services.workflows.arbiter import Arbiter
 from services.workflows.detector import Detection
 from services.workflows.results import MemoryCheckpoints
 from services.workflows.runs import RunState
+from services.workflows.screening import screened
 from services.workflows.service import Workflows, age_days
 from tests.workflows.conftest import Item, Pack
 from tests.workflows.fakes import PROSE, FakeLLM, answer, failure, verdict
@@ -174,3 +175,32 @@ def test_a_run_tells_its_nodes_and_its_readers(client):
 @pytest.mark.parametrize(("path", "user"), [("turn-1", "u2"), ("plain", "u1"), ("nothing", "u1"), ("%00", "u1"), ("x" * 5000, "u1")])
 def test_a_run_that_is_not_there_or_not_yours_does_not_exist(client, path, user):
     assert client.get(f"/api/workflows/runs/{path}", headers={"X-User-Id": user}).status_code == 404
+
+
+# -- a search without a name --
+
+
+def rich(symbols: dict[str, float]) -> Pack:
+    items = tuple(Item(f"{symbol}:cagr", growth, symbol) for symbol, growth in symbols.items()) + (Item("cpi", 0.02, None),)
+    return Pack(items=items, instruments=tuple(SimpleNamespace(symbol=symbol) for symbol in symbols))
+
+
+def test_a_search_keeps_the_best_and_says_how_they_were_chosen():
+    kept = screened(rich({"A": 0.0, "B": 0.10, "C": 0.05, "D": -0.02}), kept=2)
+    assert [instrument.symbol for instrument in kept.instruments] == ["B", "C"]
+    assert {item.symbol for item in kept.items} == {"B", "C", None}
+    assert "Of 4 instruments" in kept.notes[0] and "B, C" in kept.notes[0]
+
+
+def test_few_instruments_are_all_kept():
+    pack = rich({"A": 0.1, "B": 0.2})
+    assert screened(pack) is pack and screened(Pack(items=())) == Pack(items=())
+
+
+@pytest.mark.parametrize(("message", "symbols"), [("Find undervalued stocks", ["X", "Y"]), ("Should I invest in Apple?", None)])
+def test_only_a_search_without_a_name_looks_through_everything(message, symbols):
+    asked: list[dict] = []
+    flows = workflows(gather=lambda question, context: asked.append(dict(context)) or Pack(), universe=lambda: ["X", "Y"])
+    question = Question(message)
+    list(flows.begin(question, flows.detect(question), "turn", Log()).deltas(Cancellation(), MemoryCheckpoints()))
+    assert asked[0].get("symbols") == symbols

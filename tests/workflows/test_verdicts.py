@@ -3,8 +3,11 @@ import pytest
 from services.workflows.verdicts import Verdict, abstention, freshness, label, overall
 
 
-def view(stance: float, confidence: int) -> Verdict:
-    return Verdict(stance, confidence)
+def view(stance: float, confidence: int, symbol: str | None = None) -> tuple[Verdict, str | None]:
+    return Verdict(stance, confidence), symbol
+
+
+SILENT = (abstention(""), None)
 
 
 def test_views_that_agree_keep_their_confidence():
@@ -24,7 +27,7 @@ def test_the_surer_view_weighs_more():
 
 def test_missing_and_abstaining_views_lower_the_confidence_alike():
     missing = overall([view(0.5, 60)], missing=1)
-    silent = overall([view(0.5, 60), abstention("")])
+    silent = overall([view(0.5, 60), SILENT])
     assert missing.confidence == silent.confidence == 42
     assert (missing.missing, silent.abstained) == (1, 1)
 
@@ -35,7 +38,7 @@ def test_old_data_lowers_the_confidence(days, confidence):
 
 
 def test_without_a_voice_there_is_no_view():
-    nobody = overall([abstention("")], missing=2)
+    nobody = overall([SILENT], missing=2)
     assert (nobody.confidence, nobody.voices, nobody.agreement, nobody.payload()["label"]) == (0, 0, None, "abstained")
 
 
@@ -47,3 +50,13 @@ def test_freshness_never_rises_with_age():
 @pytest.mark.parametrize(("stance", "words"), [(-1, "strongly negative"), (-0.3, "negative"), (0, "neutral"), (0.2, "positive"), (1, "strongly positive")])
 def test_a_stance_has_words(stance, words):
     assert label(stance) == words
+
+
+def test_liking_one_share_and_not_another_is_no_contradiction():
+    both = overall([view(0.8, 60, "KO"), view(-0.8, 60, "AAPL"), view(0, 60)])
+    assert (both.agreement, both.favoured, both.payload()["bySymbol"]) == (1.0, "KO", {"KO": 0.8, "AAPL": -0.8})
+
+
+def test_nothing_is_favoured_where_nothing_is_ahead():
+    assert overall([view(0.5, 60, "KO"), view(0.45, 60, "PEP")]).favoured is None
+    assert overall([view(0.5, 60, "KO")]).favoured is None
