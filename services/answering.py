@@ -49,7 +49,7 @@ class Answering:
                 cancellation: Cancellation) -> Iterator[Delta]:
         detection = self.workflows.detect(question)
         if detection.workflow is not None:
-            run = self.workflows.begin(question, detection, turn.id, answer.log)
+            run = self.workflows.begin(question, detection, turn.id, answer.log, earlier)
             answer.run = run
             return run.deltas(cancellation, self.checkpoints, answer.trail)
         answer.pack = self._evidence(question, cancellation)
