@@ -27,6 +27,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 CHAT = {"message": "How is it going?", "userId": "bench", "workflow": "off"}
 COMPLETION = {"model": "auto", "messages": [{"role": "user", "content": "How is it going?"}], "stream": True}
+PEER = HERE.parent / "build" / "peer" / "bin" / "python"  # made by `make bench`
 WARM_UP = 10
 CLOCK_TICK = os.sysconf("SC_CLK_TCK")
 
@@ -80,7 +81,7 @@ def tickertape(folder: Path, port: int, upstream: int) -> tuple[list[str], dict[
 
 def peer(python: str) -> Callable[[Path, int, int], tuple[list[str], dict[str, str]]]:
     def start(folder: Path, port: int, upstream: int) -> tuple[list[str], dict[str, str]]:
-        return [python, str(HERE / "peer_fastapi.py"), str(port)], {"OPENAI_BASE_URL": f"http://127.0.0.1:{upstream}/v1"}
+        return [python, str(HERE / "_peer_fastapi.py"), str(port)], {"OPENAI_BASE_URL": f"http://127.0.0.1:{upstream}/v1"}
     return start
 
 
@@ -212,7 +213,7 @@ def main() -> None:
     parser.add_argument("--streams", type=int, nargs="+", default=[100, 500])
     parser.add_argument("--tokens", type=int, default=200, help="of each answer")
     parser.add_argument("--rate", type=float, default=50.0, help="tokens a second of each stream")
-    parser.add_argument("--peer-python", default="", help="the interpreter of an environment with benchmarks/requirements.txt")
+    parser.add_argument("--peer-python", default=str(PEER) if PEER.exists() else "", help="of an environment with benchmarks/requirements.txt")
     parser.add_argument("--door", action="store_true", help="measure /v1/chat/completions as well")
     options = parser.parse_args()
     about = machine()

@@ -1,6 +1,6 @@
 """The usual way to build this: FastAPI, uvicorn, sse-starlette and the openai SDK, one event a token. Nothing is stored.
 
-    OPENAI_BASE_URL=http://127.0.0.1:9101/v1 python benchmarks/peer_fastapi.py PORT
+    OPENAI_BASE_URL=http://127.0.0.1:9101/v1 python benchmarks/_peer_fastapi.py PORT
 """
 
 import json
