@@ -52,7 +52,7 @@ class Page {
     this.#store.subscribe((change) => this.#changed(change));
     for (const message of messages) if (message.status === "streaming") this.#store.resume(message.id);
     this.#showStreaming();
-    if (conversationId && messages.length > 2) this.#follow.jump();
+    if (messages.length > 2) this.#follow.begin(...[...column.querySelectorAll(":scope > .turn")].slice(-2));
   }
 
   #changed(change) {

@@ -37,7 +37,7 @@ export class Transcript {
     if (added) this.#column.append(added);
     this.#column.append(article);
     this.#views.set(message, { view: this.#view(article, message), question: added });
-    this.#follow.jump();
+    this.#follow.begin(added ?? article.previousElementSibling, article);
   }
 
   // An edited question, and an answer asked again, take the place of what was there; it stays as another version.
