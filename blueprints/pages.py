@@ -17,6 +17,7 @@ from services.market.references import hiding
 from services.questions import parse_question, text_of
 from services.render import BlockRenderer
 from services.store.accounts import Identity
+from services.workflows.catalogue import MAX_SYMBOL_NODES, WORKFLOWS
 
 blueprint = Blueprint("pages", __name__)
 
@@ -194,8 +195,9 @@ def _by_day(found: list[Json]) -> list[tuple[str, list[Json]]]:
 
 
 def _workflows() -> list[Json]:
-    """The workflows a question can ask for."""
-    return services().workflows.catalogue()
+    """The workflows a question can ask for, each with how many of its agents there are for every symbol."""
+    return [entry | {"perSymbol": sum(node.per_symbol for node in WORKFLOWS[entry["id"]].nodes), "mostSymbols": MAX_SYMBOL_NODES}
+            for entry in services().workflows.catalogue()]
 
 
 def _providers() -> dict[str, object]:

@@ -29,6 +29,7 @@ class Page {
   #palette = new Palette(document.getElementById("palette"), () => this.#commands());
   #tabs = new Tabs((turn) => this.#otherTab(turn));
   #waiting = false; // for a rate limit to pass
+  #directly = null; // the answer that is being stopped to be given without agents
 
   constructor() {
     new Rail(document.getElementById("rail"));
@@ -63,6 +64,7 @@ class Page {
     else if (change.type === "not_asked") this.#notAsked(change);
     else if (change.type === "reload") this.#reload();
     else if (change.type === "chat_completed" && change.event.html === undefined) this.#reload();
+    if (this.#directly && this.#directly === change.message && !this.#store.isStreaming) this.#answerDirectly();
   }
 
   #showStreaming() {
@@ -138,6 +140,7 @@ class Page {
   #click(event) {
     const action = event.target.closest("[data-action]");
     if (action?.dataset.action === "stop") this.#stop();
+    else if (action?.dataset.action === "direct") this.#stopAgents(action.closest(".answer"));
     else if (action?.dataset.action === "palette") this.#palette.open();
     else if (action?.dataset.action === "print") print();
     else if (action?.dataset.action === "copy") this.#copy(action);
@@ -163,6 +166,18 @@ class Page {
   #stop() {
     this.#status.say("Stopping");
     this.#store.stop();
+  }
+
+  // Stop the run; when it has ended, the same question is asked again without agents, beside it.
+  #stopAgents(article) {
+    this.#directly = this.#transcript.answerOf(article);
+    this.#stop();
+  }
+
+  #answerDirectly() {
+    const { id } = this.#directly;
+    this.#directly = null;
+    this.#store.regenerate(id, { ...this.#composer.answerer, workflow: "off" });
   }
 
   async #copy(button) {

@@ -160,6 +160,42 @@ def test_a_workflow_is_drawn_as_it_runs_and_the_same_after_a_reload(keyless: Sit
     expect(page.locator(".agent-text").first).to_be_visible()
 
 
+def test_what_will_run_is_told_before_and_one_click_answers_directly(keyless: Site, open_page: Open) -> None:
+    page = open_page(keyless.url)
+    sent: list[dict] = []
+    page.on("request", lambda request: sent.append(request.post_data_json) if request.url.endswith("/api/chat/stream") else None)
+    page.fill("#question", "What is beta?")
+    page.wait_for_timeout(700)
+    expect(page.locator(".plan")).to_be_hidden()
+    page.fill("#question", "Should I invest in Apple for the next 3 years?")
+    expect(page.locator(".plan span")).to_have_text("Investment research will run: five agents")
+    page.fill("#question", "Compare Apple, Microsoft and Coca-Cola as investments")
+    expect(page.locator(".plan span")).to_have_text("Asset comparison will run: six agents")
+    page.click("[data-direct]")
+    complete(page)
+    expect(page.locator(".plan")).to_be_hidden()
+    expect(page.locator(".flow")).to_have_count(0)
+    assert sent[0]["workflow"] == "off"
+
+
+def test_answer_directly_stops_the_agents_and_answers_beside(site: Site, open_page: Open) -> None:
+    for _ in range(3):
+        site.first.play(ok(), events(chunk("The agent begins")), 30)
+    page = open_page(site.url)
+    ask(page, "Should I invest in Apple for the next 3 years?")
+    expect(page.locator('.agent[data-state="running"]')).to_have_count(3)
+    site.first.forget()
+    site.first.play(*say("A direct answer."))
+    page.locator("[data-action=direct]").click()
+    expect(page.locator(".flow")).to_have_count(0)
+    expect(complete(page).locator("[data-slot=body]")).to_have_text(re.compile("A direct answer."))
+    expect(page.locator(".question")).to_have_count(1)
+    expect(answer(page).locator("[data-slot=version]")).to_have_text("2/2")
+    answer(page).locator("[data-slot=older]").click()
+    expect(page.locator(".flow")).to_have_attribute("data-state", "stopped")
+    expect(page.locator("[data-action=direct]")).to_be_hidden()
+
+
 def test_a_figure_tells_where_it_is_from_to_pointer_and_keyboard(keyless: Site, open_page: Open) -> None:
     page = open_page(keyless.url)
     page.locator(".starters button").nth(1).click()

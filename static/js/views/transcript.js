@@ -28,6 +28,11 @@ export class Transcript {
     if (change.type === "chat_started") this.#name(change.message);
   }
 
+  // The growing answer that stands in this article.
+  answerOf(article) {
+    return [...this.#views].find(([, { view }]) => view.article === article)?.[0] ?? null;
+  }
+
   #add({ message, question, request }) {
     this.#column.querySelector(".empty")?.remove();
     this.#column.querySelectorAll(":scope > .note").forEach((note) => note.remove());
