@@ -160,6 +160,41 @@ def test_a_workflow_is_drawn_as_it_runs_and_the_same_after_a_reload(keyless: Sit
     expect(page.locator(".agent-text").first).to_be_visible()
 
 
+def test_a_debate_reads_in_turns_and_the_same_after_a_reload(keyless: Site, open_page: Open) -> None:
+    page = open_page(keyless.url)
+    page.select_option("[name=workflow]", "marketDebate")
+    ask(page, "Bull or bear on Apple?")
+    complete(page)
+    speakers = page.locator('.flow[data-kind="debate"] .agent:not([data-speaker=""])')
+    assert speakers.evaluate_all("cards => cards.map((card) => card.dataset.speaker)") == ["bull", "bear", "bull", "bear"]
+    for number in range(4):
+        expect(speakers.nth(number).locator("[data-slot=agent-text] p").first).to_be_visible()
+    bull, bear, answering = (speakers.nth(number).bounding_box() for number in range(3))
+    assert abs(bull["y"] - bear["y"]) < 2 and bear["x"] > bull["x"] + bull["width"] and answering["y"] >= bull["y"] + bull["height"]
+    live = page.locator(".flow").inner_text()
+    page.reload()
+    assert page.locator(".flow").inner_text() == live
+    page.set_viewport_size({"width": 390, "height": 844})
+    left = {round(speakers.nth(number).bounding_box()["x"]) for number in range(4)}
+    assert len(left) == 1
+
+
+def test_an_agents_text_is_rendered_once_it_is_opened(keyless: Site, open_page: Open) -> None:
+    page = open_page(keyless.url)
+    page.locator(".starters button").nth(2).click()
+    complete(page)
+    page.locator(".flow-head").click()
+    page.locator(".agent summary").first.click()
+    text = page.locator("[data-slot=agent-text]").first
+    expect(text.locator("p").first).to_be_visible()
+    assert "**" not in text.inner_text()
+    seen = text.inner_html()
+    page.reload()
+    page.locator(".flow-head").click()
+    page.locator(".agent summary").first.click()
+    assert text.inner_html() == seen
+
+
 def test_what_will_run_is_told_before_and_one_click_answers_directly(keyless: Site, open_page: Open) -> None:
     page = open_page(keyless.url)
     sent: list[dict] = []

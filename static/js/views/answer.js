@@ -164,6 +164,7 @@ export class AnswerView {
     if (html !== null) this.#tail.replaceChildren();
     this.#keep("source", content);
     if (this.#answer.evidence) this.#paintSources(this.#answer.evidence);
+    if (this.#answer.status !== "error") this.#workflow?.settle(this.#answer.id);
   }
 
   // For readers without a pointer, and on paper, the sources stand under the answer too.
