@@ -15,6 +15,8 @@ import { StatusLine } from "./views/status.js";
 import { Transcript } from "./views/transcript.js";
 import { assistantName } from "./views/workflow.js";
 
+const MENUS = "details:is(.menu, .person)[open]";
+
 class Page {
   #client = new ChatClient({
     endpoint: document.body.dataset.endpoint,
@@ -144,8 +146,7 @@ class Page {
     else if (action?.dataset.action === "palette") this.#palette.open();
     else if (action?.dataset.action === "print") print();
     else if (action?.dataset.action === "copy") this.#copy(action);
-    const menu = slot(document, "menu");
-    if (menu?.open && !menu.contains(event.target)) menu.open = false;
+    for (const menu of document.querySelectorAll(MENUS)) if (!menu.contains(event.target)) menu.open = false;
   }
 
   #key(event) {
@@ -156,8 +157,8 @@ class Page {
   }
 
   #escape() {
-    const menu = slot(document, "menu");
-    if (menu?.open) {
+    const menu = document.querySelector(MENUS);
+    if (menu) {
       menu.open = false;
       menu.querySelector("summary").focus();
     } else if (!document.querySelector("dialog[open], [popover]:popover-open") && this.#store.isStreaming) this.#stop();

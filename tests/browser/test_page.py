@@ -484,3 +484,28 @@ def test_without_scripts_a_refused_question_is_kept_in_the_field(site: Site, ope
     page.click(".send")
     expect(page.locator(".note")).to_contain_text("at most 20 symbols")
     expect(page.locator("#question")).to_have_value("Typed with care")
+
+
+def test_who_is_signed_in_is_shown_and_can_leave(open_page: Open, tmp_path) -> None:
+    own = Site(tmp_path, AUTH="password", REGISTRATION="1").start()
+    try:
+        page = open_page(own.url)
+        expect(page).to_have_url(re.compile(r"/login"))
+        page.get_by_role("link", name="Make one").click()
+        page.fill("[name=name]", "ann@example.org")
+        page.fill("[name=password]", "three quiet words")
+        page.get_by_role("button", name="Make the account").click()
+        person = page.locator(".person > summary")
+        expect(person).to_have_text("ann@example.org")
+        person.click()
+        page.keyboard.press("Escape")
+        expect(page.locator(".person-menu")).to_be_hidden()
+        person.click()
+        page.get_by_role("link", name="Account", exact=True).click()
+        expect(page.locator("h1")).to_have_text("Your account")
+        page.goto(own.url)
+        page.locator(".person > summary").click()
+        page.get_by_role("button", name="Sign out").click()
+        expect(page).to_have_url(re.compile(r"/login"))
+    finally:
+        own.stop()
