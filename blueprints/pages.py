@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from flask import Blueprint, Flask, Response, current_app, g, redirect, render_template, request, url_for
 from flask.sansio.blueprints import BlueprintSetupState
 
-from blueprints.answerers import chosen, has_model, line, menu
+from blueprints.answerers import EMBEDDED, EMBEDDED_NAME, chosen, has_model, line, menu
 from blueprints.edge import asking, asking_or_new, caller_address, csrf_token, identity, services
 from blueprints.panel import duration, panel
 from blueprints.words import ASSISTANTS, ENDINGS, GROUP, MODULES, RISKS, STARTERS, STYLES, TIMEFRAMES
@@ -238,7 +238,7 @@ def _words(state: BlueprintSetupState) -> None:
     """What every template and macro may use; macros do not see a context."""
     state.app.jinja_env.globals.update(
         ASSISTANTS=ASSISTANTS, TIMEFRAMES=TIMEFRAMES, RISKS=RISKS, STARTERS=STARTERS, ENDINGS=ENDINGS, GROUP=GROUP,
-        STYLES=STYLES, MODULES=MODULES, asked_with=asked_with, cited=cited, source_words=source_words, panel=panel, seconds=duration, version_url=version_url,
+        STYLES=STYLES, MODULES=MODULES, EMBEDDED=EMBEDDED, EMBEDDED_NAME=EMBEDDED_NAME, asked_with=asked_with, cited=cited, source_words=source_words, panel=panel, seconds=duration, version_url=version_url,
     )
 
 

@@ -1,5 +1,6 @@
 """A workflow's run as its panel shows it: the same words as static/js/views/workflow.js says while it runs. Pure."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 from services.market.references import hidden
@@ -8,6 +9,7 @@ from services.presentation import plain_html
 Json = Mapping[str, object]
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+PER_CENT = re.compile(r"(?<=\d) %")  # a sign that never stands alone on a line
 DEBATE = "marketDebate"
 SPEAKERS = ("bull", "bear")  # who speaks in a debate: their words stand open, in turns; the others judge
 STATES = {"waiting": "", "running": "working", "done": "", "failed": "failed", "skipped": "skipped", "stopped": "stopped"}
@@ -47,7 +49,7 @@ def _agent(node: Json) -> dict[str, object]:
     known = bool(verdict) and not verdict.get("abstained")
     return {
         "id": node["id"], "speaker": node["agent"] if speaks else "", "name": node["name"], "state": state, "took": duration(took) if took is not None else STATES[state],
-        "summary": hidden(str(said)), "stance": verdict["stance"] if known else None, "verdict": verdict_words(verdict),
+        "summary": PER_CENT.sub("\N{NO-BREAK SPACE}%", hidden(str(said))), "stance": verdict["stance"] if known else None, "verdict": verdict_words(verdict),
         "html": plain_html(str(node.get("text") or "")),
     }
 

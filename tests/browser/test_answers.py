@@ -288,6 +288,7 @@ def test_a_rate_limit_counts_down_and_keeps_what_was_typed(site: Site, open_page
     expect(page.locator("#question")).to_have_value("Typed with care")
     expect(page.locator(".send")).to_be_disabled()
     assert page.locator(".answer").count() == 0
+    expect(page.locator(".empty")).to_be_visible()
     page.unroute("**/api/chat/stream")
     site.first.play(*say("At last."))
     expect(page.locator(".send")).to_be_enabled()

@@ -185,6 +185,8 @@ def test_an_agents_text_is_rendered_once_it_is_opened(keyless: Site, open_page: 
     complete(page)
     page.locator(".flow-head").click()
     page.locator(".agent summary").first.click()
+    expect(page.locator("[data-slot=maker]")).to_have_text("Built-in desk")
+    expect(page.locator("[data-slot=speed]")).to_have_text("")
     text = page.locator("[data-slot=agent-text]").first
     expect(text.locator("p").first).to_be_visible()
     assert "**" not in text.inner_text()

@@ -10,6 +10,7 @@ export class Transcript {
   #store;
   #labels;
   #follow;
+  #empty = null; // what stands here before the first question
   #views = new Map(); // Answer -> { view, question }
 
   // `labels(request)` gives what the chips under a question say.
@@ -34,7 +35,8 @@ export class Transcript {
   }
 
   #add({ message, question, request }) {
-    this.#column.querySelector(".empty")?.remove();
+    this.#empty ??= this.#column.querySelector(".empty");
+    this.#empty?.remove();
     this.#column.querySelectorAll(":scope > .note").forEach((note) => note.remove());
     this.#cutBelow(request.parentMessageId, Boolean(question));
     const added = question ? this.#question(question, request) : null;
@@ -101,5 +103,6 @@ export class Transcript {
     view?.article.remove();
     question?.remove();
     this.#views.delete(message);
+    if (this.#empty && !this.#column.querySelector(".turn")) this.#column.append(this.#empty);
   }
 }

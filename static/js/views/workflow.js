@@ -91,7 +91,7 @@ function drawAgent(card, agent) {
   setText(card, "agent-name", agent.name ?? assistantName(agent.agent));
   setText(card, "agent-time", agent.durationMs === undefined ? STATES[state] : seconds(agent.durationMs));
   setText(card, "agent-view", view(agent));
-  drawText(slot(card, "agent-text"), state === "running" ? settled(agent.text)[0] : plain(hidden(agent.text)));
+  drawText(slot(card, "agent-text"), plain(state === "running" ? settled(agent.text)[0] : hidden(agent.text)));
   const known = verdict && !verdict.abstained;
   const words = verdictWords(verdict);
   setText(card, "agent-verdict", words);
@@ -105,9 +105,9 @@ function drawAgent(card, agent) {
 // One line: what it concluded, what went wrong, what it is writing just now, or its task.
 function view({ agent, verdict, state, message, text, task }) {
   if (SPEAKERS.includes(agent)) return state === "failed" || state === "skipped" ? (message ?? task) : task;
-  if (verdict?.summary) return hidden(verdict.summary);
+  if (verdict?.summary) return hidden(verdict.summary).replace(/(\d) %/g, "$1\u00a0%");
   if (state === "failed" || state === "skipped") return message ?? task;
-  if (state === "running" && text) return `…${plain(settled(text)[0]).slice(-GLIMPSE).replace(/\s+/g, " ")}`;
+  if (state === "running" && text) return glimpse(plain(settled(text)[0]));
   return task ?? message;
 }
 
@@ -117,6 +117,12 @@ function drawText(element, text) {
   const node = element.firstChild;
   if (text.startsWith(node.data)) node.appendData(text.slice(node.length));
   else node.data = text;
+}
+
+// The last words of a growing text, in a line.
+function glimpse(text) {
+  const line = text.replace(/\s*(?:•|\n[-*#]*)\s*/g, " ").replace(/\s+/g, " ").trim();
+  return line.length > GLIMPSE ? `… ${line.slice(-GLIMPSE).replace(/^\S*\s/, "")}` : line;
 }
 
 // Without the signs of Markdown: until the server has rendered it.
