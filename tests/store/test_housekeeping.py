@@ -21,6 +21,13 @@ def make_old(app, seconds: float) -> None:
         update(Worker).where(Worker.id == services.chat._worker.id).values(seen_at=time.time() - seconds)))
 
 
+def adopt(app) -> None:
+    """A sweep of a worker that has been there for long enough to judge who is gone."""
+    housekeeping = services_of(app).housekeeping
+    housekeeping._reachable_since = float("-inf")
+    housekeeping.adopt()
+
+
 def turn_of(app, stream_id: str) -> Turn:
     return services_of(app).database.read(lambda session: session.get(Turn, stream_id))
 
@@ -38,7 +45,7 @@ def orphaned(app, client, llm) -> str:
 def test_a_turn_of_a_silent_worker_is_taken_over_by_another_and_finished(app, client, make_app, llm):
     stream_id = orphaned(app, client, llm)
     other = make_app()
-    services_of(other).housekeeping.adopt()
+    adopt(other)
     frames = frames_of(other.test_client().get(f"/api/chat/streams/{stream_id}", headers={"X-User-Id": "ann"}))
     assert [frame.id[0] for frame in frames] == [1] * 3 + [2] * (len(frames) - 3)
     assert text_of(frames) == ANSWER
@@ -63,7 +70,7 @@ def test_the_worker_that_lost_its_turn_writes_nothing_more_and_follows_the_other
     until_stored(app, response.headers["Location"].rsplit("/", 1)[1], 3)
     make_old(app, 60)
     other = make_app()
-    services_of(other).housekeeping.adopt()
+    adopt(other)
     frames = reader.get(timeout=10)
     assert text_of(frames) == ANSWER
     assert frames[-1].id[0] == 2
@@ -78,7 +85,7 @@ def test_a_lost_turn_that_nobody_reads_leaves_nothing_behind(app, client, make_a
     llm.play(began(), *words("old words"), Gate())
     until_stored(app, post(client, userId="ann").headers["Location"].rsplit("/", 1)[1], 3)
     make_old(app, 60)
-    services_of(make_app()).housekeeping.adopt()
+    adopt(make_app())
     with gevent.Timeout(10):
         while services_of(app).streams._logs:
             gevent.sleep(0.02)
@@ -127,7 +134,7 @@ def test_a_turn_that_cannot_be_taken_over_ends_instead_of_running_for_ever(app, 
     stream_id = orphaned(app, client, llm)
     services_of(app).database.write(lambda session: session.execute(update(Turn).where(Turn.id == stream_id).values(question=question)))
     other = make_app()
-    services_of(other).housekeeping.adopt()
+    adopt(other)
     frames = frames_of(other.test_client().get(f"/api/chat/streams/{stream_id}", headers={"X-User-Id": "ann"}))
     assert frames[-1].event == "error"
     assert text_of(frames) == "one two"
