@@ -4,6 +4,7 @@
 BIN := .venv/bin
 ENV := .venv/.installed
 TEST_ENV := .venv/.installed-for-tests
+PEER_ENV := build/peer/.installed
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes
 COMPILE := $(BIN)/uv pip compile --universal --generate-hashes --no-header --python-version 3.11 --quiet
 
@@ -26,7 +27,7 @@ test-python: $(TEST_ENV)
 test-browser: $(TEST_ENV)
 	@if ls tests/browser/test_*.py >/dev/null 2>&1; then $(BIN)/python -m pytest tests/browser; fi
 
-bench: $(TEST_ENV)
+bench: $(TEST_ENV) $(PEER_ENV)
 	@for file in $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py)); do \
 		name=$$(basename $$file .py); echo "== $$name"; $(BIN)/python -m benchmarks.$$name || exit; done
 
@@ -40,7 +41,7 @@ lock: $(ENV)
 	$(COMPILE) requirements-test.txt -c requirements.lock -o requirements-test.lock
 
 clean:
-	rm -rf .venv
+	rm -rf .venv build/peer
 
 $(BIN)/python:
 	@scripts/make-venv .venv
@@ -53,4 +54,10 @@ $(ENV): requirements.lock | $(BIN)/python
 $(TEST_ENV): requirements-test.lock $(ENV)
 	@echo "Installing what the tests need …"
 	@$(INSTALL) -r requirements-test.lock
+	@touch $@
+
+# What benchmarks/compare.py measures beside this server; nothing of it is needed to run or to test.
+$(PEER_ENV): benchmarks/requirements.txt
+	@scripts/make-venv build/peer
+	@build/peer/bin/python -m pip install --disable-pip-version-check --quiet -r benchmarks/requirements.txt
 	@touch $@

@@ -14,7 +14,7 @@ FLOORS = (
                    "glossary"}),
     ("what works alone", {"llm", "store", "bus", "render", "export", "live_page", "rates", "logs", "presence"}),
     ("what stands on one of these", {"market", "streams", "limits", "retention", "openai_wire", "providers"}),
-    ("what puts them to work", {"workflows", "presentation", "completions"}),
+    ("what puts them to work", {"workflows", "presentation", "charges", "completions"}),
     ("an answer, its history, whose it is", {"answer", "answering", "history", "accounts"}),
     ("the turn", {"chat"}),
     ("what goes on beside", {"housekeeping", "metrics"}),

@@ -189,7 +189,7 @@ def test_a_retired_log_is_gone_and_says_where_the_answer_is(client, app, stream)
     location, frames = stream
     housekeeping = services_of(app).housekeeping
     assert housekeeping.retire() == 0, "not before its time"
-    housekeeping._settings = replace(housekeeping._settings, log_retention_h=0.0)
+    services_of(app).retention._settings = replace(services_of(app).settings, log_retention_h=0.0)
     time.sleep(0.01)
     assert housekeeping.retire() == 1
     conversation = frames[0].data["conversationId"]
@@ -205,7 +205,7 @@ def test_a_running_stream_is_not_retired(client, app, llm):
     llm.play(began(), *words("one"), gate, finished(1))
     response = post(client)
     housekeeping = services_of(app).housekeeping
-    housekeeping._settings = replace(housekeeping._settings, log_retention_h=0.0)
+    services_of(app).retention._settings = replace(services_of(app).settings, log_retention_h=0.0)
     assert housekeeping.retire() == 0
     gate.set()
     assert text_of(frames_of(response)) == "one"

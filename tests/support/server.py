@@ -1,6 +1,7 @@
 """The real server: gunicorn in a process group of its own, on a free port, with its log in a file."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -73,7 +74,7 @@ class Server:
 
     def worker_pids(self) -> list[int]:
         """The processes that are ready to serve; the oldest first."""
-        booted = [int(line.rsplit(":", 1)[1].split()[0]) for line in self.log.splitlines() if "Booting worker with pid" in line]
+        booted = [int(pid) for pid in re.findall(r"Booting worker with pid: (\d+)", self.log)]
         return [pid for pid in booted if Path(f"/proc/{pid}").exists()]
 
     def kill(self) -> None:
