@@ -8,7 +8,8 @@ from gevent.event import Event as Gate
 from sqlalchemy import select, update
 
 from services.store import turns
-from services.store.models import Message, Turn, Worker, new_id
+from services.store.models import Message, Turn, User, Worker, new_id
+from services.store.users import Users
 from tests.http.asking import ask, frames_of, post
 from tests.support.fixtures import services_of, until_stored
 from tests.support.llm import ANSWER, began, finished, words
@@ -158,3 +159,16 @@ def test_a_conversation_of_hundreds_of_turns_can_be_deleted(client):
     assert len(client.get(path).get_json()["messages"]) == 1_202
     assert client.delete(path).status_code == 204
     assert services.database.read(lambda session: session.scalars(select(Message.id)).all()) == []
+
+
+def test_a_stranger_forgotten_while_away_can_ask_again(app, client, monkeypatch):
+    """Everything of theirs was deleted, then they themselves; the cookie in their browser stays. A minute later …"""
+    monkeypatch.setattr(Users, "FRESH_S", 0.0)
+    conversation = ask(client)[0].data["conversationId"]
+    client.delete(f"/api/conversations/{conversation}")
+    services = services_of(app)
+    services.database.write(lambda session: session.execute(update(User).values(created_at=0.0)))
+    services.housekeeping.retire()
+    assert services.database.read(lambda session: session.scalars(select(User)).all()) == []
+    assert ask(client)[-1].event == "chat_completed"
+    assert len(client.get("/api/conversations").get_json()["conversations"]) == 1
