@@ -1,9 +1,13 @@
 """How gunicorn serves Tickertape: gevent workers, and streams that end in order when a worker has to go."""
 
+import mmap
 import os
+import resource
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import gevent
@@ -32,6 +36,13 @@ max_requests = 0              # a count of requests says nothing about streams
 control_socket_disable = True
 accesslog = None
 
+SUCCESSOR_S = 3.0             # how long a worker that is to go waits for the ones that come; readers end within 5 s
+SPAWNED, READY = 1, 2         # states of a worker, by its age, in memory that the master shares with all of them
+
+# Every reader is an open file, and the soft limit is often 1024.
+_, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
 # Each worker counts in files here, and /metrics adds them up. prometheus_client reads the variable when it is imported.
 metrics_dir = Path(os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(
     (settings.instance_dir / "metrics" / f"{socket.gethostname()}-{settings.port}").absolute())))
@@ -45,6 +56,11 @@ def on_starting(server) -> None:
     for file in metrics_dir.glob("*.db"):
         file.unlink()
     subprocess.run([sys.executable, "-m", "services.store.database"], check=True)
+    server.states = mmap.mmap(-1, mmap.PAGESIZE)
+
+
+def pre_fork(server, worker) -> None:
+    server.states[worker.age % mmap.PAGESIZE] = SPAWNED
 
 
 def post_fork(server, worker) -> None:
@@ -53,6 +69,7 @@ def post_fork(server, worker) -> None:
     With Python's 5 ms, every system call of the loop may cost 5 ms while that thread computes.
     """
     sys.setswitchinterval(0.0005)
+    worker.states = server.states
 
 
 def post_worker_init(worker) -> None:
@@ -66,6 +83,17 @@ def post_worker_init(worker) -> None:
         services.drain()
 
     worker.drainer = gevent.spawn(watch)
+    worker.states[worker.age % mmap.PAGESIZE] = READY
+    signal.signal(signal.SIGTERM, lambda number, frame: gevent.spawn(_go, worker, number, frame))
+
+
+def _go(worker, number: int, frame) -> None:
+    """Serve on until the new workers are ready. gunicorn starts them and ends the old ones at once, and for the seconds
+    they take to start nobody would answer. On a plain shutdown nobody is starting."""
+    until = time.monotonic() + SUCCESSOR_S
+    while SPAWNED in worker.states[:] and time.monotonic() < until:
+        gevent.sleep(0.05)
+    worker.handle_exit(number, frame)
 
 
 def worker_exit(server, worker) -> None:
@@ -78,3 +106,4 @@ def child_exit(server, worker) -> None:
     """A dead worker has no streams. Its counters stay; not with prometheus_client's own function, see on_starting."""
     for file in metrics_dir.glob(f"gauge_live*_{worker.pid}.db"):
         file.unlink(missing_ok=True)
+    server.states[worker.age % mmap.PAGESIZE] = 0

@@ -199,6 +199,10 @@ class MarketDesk:
 
     # --- looking after it --------------------------------------------------------------------------------------------
 
+    def warm(self) -> None:
+        """Read names and embedded data now, off the event loop, so that the first question does not wait for them."""
+        off_loop(lambda: (catalogue(), embedded.symbols(), embedded.macro(macro.SERIES[0])))
+
     def sources(self, *, ask: bool = False) -> list[dict[str, object]]:
         """What is configured, what it last said, and where its data end; with `ask` each configured one is asked now."""
         if ask:

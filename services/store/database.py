@@ -11,8 +11,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeVar
 
-import alembic.command
-import alembic.config
 import gevent
 import sqlalchemy
 from gevent.threadpool import ThreadPool
@@ -140,6 +138,9 @@ def _plain_transaction(engine: Engine, work: Callable[[Connection], T]) -> T:
 
 def upgrade(url: str) -> None:
     """Bring the tables to the newest migration; creates them in an empty database."""
+    import alembic.command  # a sixth of a worker's start, and no worker needs it
+    import alembic.config
+
     config = alembic.config.Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["url"] = url

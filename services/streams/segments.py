@@ -207,7 +207,12 @@ class SegmentWriter:
             for ending in self._endings:
                 ending.done.set(False)
         gone = update(Worker).where(Worker.id == self._worker_id).values(seen_at=0.0)
-        self._database.commit(lambda connection: connection.execute(gone))
+        try:
+            self._database.commit(lambda connection: connection.execute(gone))
+        except Exception as error:
+            if not is_outage(error):
+                raise
+            log.warning("the database cannot be told that this worker leaves; its turns are taken over a little later")
 
     def _round(self) -> None:
         started = time.monotonic()

@@ -143,9 +143,9 @@ class Streams:
 
     def is_ahead(self, turn_id: str, cursor: EventId) -> bool:
         """Whether an id is past everything there is. Only the worker that writes the log can tell: what a client has
-        read there may not be stored yet."""
+        read there may not be stored yet. Even it cannot for a later attempt: it may have been overtaken just now."""
         turn = self._logs.get(turn_id)
-        return turn is not None and not turn.mirror and cursor > turn.end
+        return turn is not None and not turn.mirror and cursor.attempt == turn.attempt and cursor > turn.end
 
     def drain(self) -> None:
         """End all readers; each is told when to come back."""

@@ -176,3 +176,17 @@ def test_what_is_newer_is_found_for_many_turns_in_one_question(database, store, 
     assert [(part.attempt, part.seq_from, part.seq_to) for part in segments.newer(cursors)] == [(1, 11, 20), (2, 1, 5)]
     assert [part.seq_from for part in segments.newer({turn_id: EventId(1, 5)})] == [1, 11, 1]
     assert segments.newer({turn_id: EventId(2, 5)}) == []
+
+
+def test_a_reader_ahead_of_a_worker_that_was_overtaken_and_does_not_know_it_is_not_refused(streams, store, turn_id):
+    own = streams.produce(turn_id, 1)
+    for number in range(5):
+        own.append_token(f"{number} ")
+    assert streams.is_ahead(turn_id, EventId(1, 6))
+    assert not streams.is_ahead(turn_id, EventId(2, 3))
+    store(1, *frames(1, 1, 5))
+    store(2, *frames(2, 1, 4), end(2, 5))
+    reader = read(streams, turn_id, EventId(2, 3))
+    gevent.sleep(0.05)
+    streams.lose(turn_id)
+    assert ids(reader.get(timeout=5)) == [(2, 4), (2, 5)]

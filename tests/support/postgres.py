@@ -45,10 +45,19 @@ class Postgres:
         self._run("initdb", "-D", data, "-U", "tester", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync")
         options = [part for option in (f"port={self.port}", "listen_addresses=127.0.0.1", "unix_socket_directories=", *FAST)
                    for part in ("-c", option)]
-        with (self._folder / "log").open("wb") as log:
-            self._process = subprocess.Popen([self._bin / "postgres", "-D", data, *options], user=self._user, stdout=log,
-                                             stderr=log, cwd=self._folder)
+        self._command = [self._bin / "postgres", "-D", data, *options]
+        self._start()
+
+    def _start(self) -> None:
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(self._command, user=self._user, stdout=log, stderr=log, cwd=self._folder)
         self._wait()
+
+    def restart(self) -> None:
+        """As an upgrade of its package does: connections are broken off, and a moment later it is there again."""
+        self._process.send_signal(signal.SIGINT)
+        self._process.wait(20)
+        self._start()
 
     def url(self, name: str) -> str:
         return f"postgresql://tester@127.0.0.1:{self.port}/{name}"

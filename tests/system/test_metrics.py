@@ -97,8 +97,7 @@ def test_a_killed_workers_streams_are_gone_and_its_counts_stay(servers, provider
     wait_for(lambda: total(server, "live_streams", door="completions") == 6)
     os.kill(server.worker_pids()[0], signal.SIGKILL)
     wait_for(lambda: len(server.worker_pids()) == 2)
-    remaining = sum(map(is_open, held))
-    wait_for(lambda: total(server, "live_streams", door="completions") == remaining)
+    wait_for(lambda: total(server, "live_streams", door="completions") == sum(map(is_open, held)))
     assert total(server, "attempts_total", outcome="answered") == 8
 
 
