@@ -6,6 +6,8 @@ from ipaddress import ip_address, ip_network
 Environ = dict[str, object]
 FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_HOST", "HTTP_X_FORWARDED_PORT",
              "HTTP_X_FORWARDED_PREFIX", "HTTP_FORWARDED", "HTTP_X_REAL_IP", "HTTP_X_REQUEST_ID")
+SIGNS = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_X_REAL_IP", "HTTP_VIA")
+CAME_THROUGH_PROXY = "tickertape.proxied"   # in the environ: whether any proxy, named or not, says that it asks for somebody else
 
 
 class NamedProxies:
@@ -20,6 +22,7 @@ class NamedProxies:
         self._networks = [ip_network(each, strict=False) for each in proxies]
 
     def __call__(self, environ: Environ, start_response: Callable) -> Iterable[bytes]:
+        environ[CAME_THROUGH_PROXY] = any(name in environ for name in SIGNS)
         if self._is_named(str(environ.get("REMOTE_ADDR", ""))):
             self._believe(environ)
         else:
