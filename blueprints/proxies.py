@@ -5,16 +5,17 @@ from ipaddress import ip_address, ip_network
 
 Environ = dict[str, object]
 FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_HOST", "HTTP_X_FORWARDED_PORT",
-             "HTTP_X_FORWARDED_PREFIX", "HTTP_FORWARDED", "HTTP_X_REAL_IP", "HTTP_X_REQUEST_ID")
-SIGNS = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_X_REAL_IP", "HTTP_VIA")
-CAME_THROUGH_PROXY = "tickertape.proxied"   # in the environ: whether any proxy, named or not, says that it asks for somebody else
+             "HTTP_X_FORWARDED_PREFIX", "HTTP_FORWARDED", "HTTP_X_REAL_IP", "HTTP_X_REQUEST_ID", "HTTP_VIA")
+
+FORWARDED_FLAG = "tickertape.forwarded"  # whether somebody says that the request was passed on
 
 
 class NamedProxies:
     """WSGI middleware that sets the client's address and scheme from X-Forwarded-For and -Proto.
 
     The address is the last one in X-Forwarded-For that is not a named proxy's, which holds however many named proxies
-    stand in a row. From everybody else these headers are removed, so that nothing behind can be misled by them.
+    stand in a row. From everybody else these headers are removed, so that nothing behind can be misled by them; that
+    they were there stays known as FORWARDED_FLAG.
     """
 
     def __init__(self, app: Callable, proxies: Iterable[str]) -> None:
@@ -22,7 +23,7 @@ class NamedProxies:
         self._networks = [ip_network(each, strict=False) for each in proxies]
 
     def __call__(self, environ: Environ, start_response: Callable) -> Iterable[bytes]:
-        environ[CAME_THROUGH_PROXY] = any(name in environ for name in SIGNS)
+        environ[FORWARDED_FLAG] = any(name in environ for name in FORWARDED)
         if self._is_named(str(environ.get("REMOTE_ADDR", ""))):
             self._believe(environ)
         else:

@@ -19,7 +19,7 @@ ENDINGS = {
 }
 
 STARTERS = [
-    {"assistant": "general", "symbols": "", "question": "What is a drawdown, and how do I read one?"},
+    {"assistant": "general", "symbols": "", "question": "What is a drawdown?"},
     {"assistant": "riskManager", "symbols": "AAPL, KO", "question": "How risky is Apple compared with Coca-Cola?"},
     {"assistant": "advisor", "symbols": "AAPL", "question": "Should I invest in Apple for the next three years?"},
 ]

@@ -109,7 +109,7 @@ class TurnLog:
         self.closed = True
         self.bell.ring()
 
-    def extend(self, attempt: int, seq_from: int, frames: list[bytes], keep: int) -> None:
+    def extend(self, attempt: int, seq_from: int, frames: list[bytes], keep: int = 64) -> None:
         """Mirror a segment that another worker wrote, and forget all frames but the newest `keep`.
 
         A segment that does not begin where this log ends, or before, is not taken: nothing may be left out.

@@ -77,9 +77,13 @@ def test_the_rule_wraps_each_figure_where_it_stands(pack) -> None:
 
 
 def timed(text: str, pack: EvidencePack) -> float:
-    begun = time.process_time()
-    check(text, pack)
-    return time.process_time() - begun
+    """The best of three: a busy machine makes any single one long."""
+    times = []
+    for _ in range(3):
+        begun = time.process_time()
+        check(text, pack)
+        times.append(time.process_time() - begun)
+    return min(times)
 
 
 def test_figures_changed_by_a_tenth_or_a_third_are_found_nineteen_times_in_twenty(pack) -> None:

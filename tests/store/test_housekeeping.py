@@ -10,7 +10,7 @@ from sqlalchemy import select, update
 from services.store import turns
 from services.store.models import Message, Turn, Worker, new_id
 from tests.http.asking import ask, frames_of, post
-from tests.support.fixtures import services_of
+from tests.support.fixtures import services_of, until_stored
 from tests.support.llm import ANSWER, began, finished, words
 from tests.support.sse_client import text_of
 
@@ -23,12 +23,6 @@ def make_old(app, seconds: float) -> None:
 
 def turn_of(app, stream_id: str) -> Turn:
     return services_of(app).database.read(lambda session: session.get(Turn, stream_id))
-
-
-def until_stored(app, stream_id: str, seq: int) -> None:
-    with gevent.Timeout(10):
-        while services_of(app).streams._segments.end(stream_id)[0] < (1, seq):
-            gevent.sleep(0.02)
 
 
 def orphaned(app, client, llm) -> str:
