@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # From the ground up. A module imports from floors below and from its own; a package stands for all its modules.
 FLOORS = (
-    ("the words", {"errors", "events", "signals", "sse", "settings", "cancellation", "secret", "prompts", "questions", "replay",
+    ("the words", {"errors", "events", "signals", "sse", "settings", "cancellation", "secret", "prompts", "questions", "replay", "blocks",
                    "glossary"}),
     ("what works alone", {"llm", "store", "bus", "render", "export", "live_page", "rates", "logs", "presence"}),
     ("what stands on one of these", {"market", "streams", "limits", "retention", "openai_wire", "providers"}),
@@ -25,7 +25,7 @@ FLOORS = (
 FLOOR_OF = {name: number for number, (_, names) in enumerate(FLOORS) for name in names}
 
 PURE = [
-    "services/errors.py", "services/events.py", "services/sse.py", "services/signals.py", "services/replay.py", "services/questions.py",
+    "services/errors.py", "services/events.py", "services/sse.py", "services/signals.py", "services/replay.py", "services/questions.py", "services/blocks.py",
     "services/llm/deltas.py", "services/llm/wire.py", "services/llm/eventstream.py", "services/llm/chunked.py", "services/llm/failures.py",
     "services/llm/breaker.py", "services/llm/plan.py", "services/market/indicators.py", "services/market/measures.py",
     "services/workflows/detector.py", "services/workflows/features.py",
