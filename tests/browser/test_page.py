@@ -54,6 +54,38 @@ def test_assistant_and_context_travel_with_the_question_and_are_shown(site: Site
     expect(page.locator(".symbols button")).to_have_text(["BRK.B ×"])
 
 
+def test_provider_and_model_can_be_chosen_for_a_turn(site: Site, open_page: Open) -> None:
+    site.second.play(*say("From the second."))
+    page = open_page(site.url)
+    menu = page.locator("#composer [name=answerer]")
+    expect(menu).to_have_value("")
+    assert menu.locator("optgroup").evaluate_all("groups => groups.map((group) => group.label)") == ["groq: ready", "openai: ready"]
+    menu.select_option("openai/second-model")
+    sent: list[dict] = []
+    page.on("request", lambda request: sent.append(request.post_data_json) if request.url.endswith("/api/chat/stream") else None)
+    ask(page, "Who are you?")
+    expect(complete(page).locator("[data-slot=body]")).to_have_text(re.compile("From the second."))
+    assert (sent[0]["provider"], sent[0]["model"]) == ("openai", "second-model")
+    site.first.play(*say("From the first."))
+    menu.select_option("")
+    page.locator(".acts [data-again] button").click()
+    expect(complete(page).locator("[data-slot=body]")).to_have_text(re.compile("From the first."))
+    assert "provider" not in sent[1] and "model" not in sent[1]
+
+
+def test_without_scripts_the_model_can_be_chosen_too(site: Site, open_page: Open) -> None:
+    site.second.play(*say("From the second."))
+    page = open_page(site.url, java_script_enabled=False)
+    page.fill("#question", "Who are you?")
+    page.select_option("[name=answerer]", "openai/second-model")
+    page.click(".send")
+    expect(page.locator(".answer .prose")).to_have_text(re.compile("From the second."))
+
+
+def test_nothing_is_offered_where_only_the_desk_can_answer(keyless: Site, open_page: Open) -> None:
+    expect(open_page(keyless.url).locator("[name=answerer]")).to_have_count(0)
+
+
 def test_the_palette_finds_conversations_and_switches_the_assistant(site: Site, open_page: Open) -> None:
     for _ in range(2):
         site.first.play(*say("Yes."))
