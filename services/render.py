@@ -38,7 +38,8 @@ class Block(NamedTuple):
     end: int
 
 
-_LINKS = re.compile(r"(?:https?://|mailto:)", re.IGNORECASE)
+# A browser takes `https:///host` to host, where nobody could be shown one.
+_LINKS = re.compile(r"(?:https?://[^/?#]|mailto:)", re.IGNORECASE)
 _TAGS = frozenset(
     "a blockquote br code div em h3 h4 h5 h6 hr li ol p pre s span strong sub sup table tbody td th thead tr ul".split()
 )
