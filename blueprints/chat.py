@@ -11,6 +11,7 @@ from services.questions import parse_question, printable
 from services.replay import replay
 from services.sse import BEGINNING, EventId
 from services.store.models import Turn
+from services.streams.compression import gzipped
 
 blueprint = Blueprint("chat", __name__, url_prefix="/api/chat")
 
@@ -54,7 +55,14 @@ def event_stream(frames: Iterator[bytes], user_id: str) -> Response:
     """A streaming response. The generator gets plain values only: it outlives the request's context."""
     limits = services().limits
     limits.check_readers(user_id)
-    return Response(limits.reading(user_id, frames), mimetype="text/event-stream", headers=STREAM_HEADERS, direct_passthrough=True)
+    frames = limits.reading(user_id, frames)
+    headers = dict(STREAM_HEADERS)
+    if services().settings.stream_gzip:
+        headers["Vary"] = "Accept-Encoding"
+        if request.accept_encodings["gzip"]:
+            headers["Content-Encoding"] = "gzip"
+            frames = gzipped(frames)
+    return Response(frames, mimetype="text/event-stream", headers=headers, direct_passthrough=True)
 
 
 def _json_only() -> bool:

@@ -1,6 +1,7 @@
 """The OpenAI-compatible door: chat completions and the list of models, for any client that speaks to OpenAI.
 
-Who may use it is the edge's matter, as everywhere; without accounts any `Authorization: Bearer` is as good as none.
+Who may use it is the edge's matter, as everywhere: with accounts an API token as `Authorization: Bearer`, without them
+any or none. Limits are those of turns.
 """
 
 import math
@@ -11,11 +12,12 @@ import orjson
 from flask import Blueprint, Response, jsonify, request
 from werkzeug.exceptions import HTTPException
 
-from blueprints.edge import CODES, json_body, services
+from blueprints.edge import CODES, asking, has_accounts, json_body, services
 from services import openai_wire
 from services.cancellation import Cancellation, Cancelled
+from services.charges import Charge
 from services.completions import CompletionStream
-from services.errors import InvalidRequest, NotFound, TickertapeError, Unavailable
+from services.errors import InvalidRequest, NotFound, TickertapeError, Unauthenticated, Unavailable
 from services.openai_wire import Asked
 from services.presence import Presence
 
@@ -34,7 +36,10 @@ def create() -> Response:
     buffered = _failover() == "buffer"
     if services().streams.draining:
         raise Unavailable("This server is restarting. Ask again in a moment.")
-    return _streamed(asked, buffered) if asked.stream else _whole(asked)
+    user_id = asking()
+    # Without accounts a name is only claimed, so the address is limited too.
+    charge = services().completions.open(user_id, None if has_accounts() else request.remote_addr)
+    return _streamed(asked, charge, buffered) if asked.stream else _whole(asked, charge)
 
 
 @blueprint.get("/models")
@@ -60,24 +65,20 @@ def unknown(rest: str) -> Response:
 
 # ---- the two kinds of answer
 
-def _whole(asked: Asked) -> Response:
+def _whole(asked: Asked, charge: Charge) -> Response:
     cancellation = Cancellation()
     with Presence(request.environ.get("gunicorn.socket"), lambda: cancellation.cancel("gone")):
         try:
-            return jsonify(services().completions.complete(asked, cancellation))
+            return jsonify(services().completions.complete(asked, charge, cancellation))
         except Cancelled:
             return Response(status=CLIENT_LEFT)
 
 
-def _streamed(asked: Asked, buffered: bool) -> Response:
-    connection = request.environ.get("gunicorn.socket")
-    if connection is not None:
-        # A reader that takes nothing would hold its greenlet for ever.
-        connection.settimeout(services().settings.stream_stall_s)
+def _streamed(asked: Asked, charge: Charge, buffered: bool) -> Response:
     cancellation = Cancellation()
-    presence = Presence(connection, lambda: cancellation.cancel("gone"))
+    presence = Presence(request.environ.get("gunicorn.socket"), lambda: cancellation.cancel("gone"))
     try:
-        stream = services().completions.stream(asked, cancellation, buffered=buffered)
+        stream = services().completions.stream(asked, charge, cancellation, buffered=buffered)
     except BaseException:
         presence.end()
         raise
@@ -122,6 +123,9 @@ def _failover() -> str:
 def _failed(fault: TickertapeError) -> Response:
     response = jsonify(openai_wire.error(fault))
     response.status_code = openai_wire.status(fault)
+    response.headers.update(fault.headers)
+    if isinstance(fault, Unauthenticated):
+        response.headers["WWW-Authenticate"] = "Bearer"
     wait = openai_wire.retry_after(fault)
     if wait is not None:
         response.headers["Retry-After"] = str(max(1, math.ceil(wait)))

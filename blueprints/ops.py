@@ -5,6 +5,7 @@ import hmac
 from flask import Blueprint, Response, jsonify, request
 
 from blueprints.edge import services
+from blueprints.proxies import FORWARDED_FLAG
 from services import providers
 from services.errors import Forbidden
 from services.settings import LOOPBACK
@@ -13,7 +14,6 @@ from services.store.database import is_outage
 blueprint = Blueprint("ops", __name__)
 
 EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
-FORWARDED = ("X-Forwarded-For", "Forwarded", "X-Real-IP", "Via")
 
 
 @blueprint.get("/healthz")
@@ -64,7 +64,7 @@ def _check_reader() -> None:
 def _is_this_machine() -> bool:
     """Asked from here and by name of here: a proxy on this machine asks for others, and says so or passes their Host on."""
     host = request.host.rsplit(":", 1)[0].strip("[]") if not request.host.endswith("]") else request.host.strip("[]")
-    return request.remote_addr in LOOPBACK and host in LOOPBACK and not any(name in request.headers for name in FORWARDED)
+    return request.remote_addr in LOOPBACK and host in LOOPBACK and not request.environ[FORWARDED_FLAG]
 
 
 def _database() -> bool:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from flask import Blueprint, Flask, Response, current_app, g, redirect, render_template, request, url_for
 from flask.sansio.blueprints import BlueprintSetupState
 
+from blueprints.answerers import chosen, has_model, line, menu
 from blueprints.edge import asking, asking_or_new, caller_address, csrf_token, identity, services
 from blueprints.panel import duration, panel
 from blueprints.words import ASSISTANTS, ENDINGS, GROUP, MODULES, RISKS, STARTERS, STYLES, TIMEFRAMES
@@ -19,7 +20,6 @@ from services.store.accounts import Identity
 blueprint = Blueprint("pages", __name__)
 
 RAIL_ENTRIES = 200
-EMBEDDED = "offline"
 CUT = "<!--the answer-->"
 
 Json = Mapping[str, object]
@@ -72,7 +72,7 @@ def _asked(user_id: str) -> dict[str, object]:
     for name in ("assistantType", "parentMessageId", "workflow"):
         if form.get(name):
             body[name] = form[name]
-    return body
+    return body | chosen(form.get("answerer", ""))
 
 
 def _asked_before(user_id: str, conversation_id: str, message_id: str, *, again: bool) -> dict[str, object]:
@@ -198,20 +198,9 @@ def _workflows() -> list[Json]:
 
 
 def _providers() -> dict[str, object]:
-    """The line at the foot of the rail: who answers, who stands behind, and who does not answer now."""
-    *models, last = services().llm.states()
-    if last.name != EMBEDDED:
-        models.append(last)
-    ready = [state.name for state in models if state.state == "closed"]
-    away = [state.name for state in models if state.state != "closed"]
-    if not models:
-        return {"has_model": False, "provider_line": {"state": "offline", "text": "Built-in desk, no model configured"}}
-    text = f"{ready[0]} ready" if ready else "No model answers now"
-    if ready[1:]:
-        text += f", {' and '.join(ready[1:])} behind it"
-    if away:
-        text += f"; {' and '.join(away)} {'do' if len(away) > 1 else 'does'} not answer now"
-    return {"has_model": True, "provider_line": {"state": "degraded" if ready and away else "ready" if ready else "down", "text": text}}
+    """Who can answer, for the composer's menu and the foot of the rail."""
+    states = services().llm.states()
+    return {"answerers": menu(states), "provider_line": line(states), "has_model": has_model(states)}
 
 
 def asked_with(message: Json) -> list[str]:

@@ -5,14 +5,17 @@ from ipaddress import ip_address, ip_network
 
 Environ = dict[str, object]
 FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_HOST", "HTTP_X_FORWARDED_PORT",
-             "HTTP_X_FORWARDED_PREFIX", "HTTP_FORWARDED", "HTTP_X_REAL_IP", "HTTP_X_REQUEST_ID")
+             "HTTP_X_FORWARDED_PREFIX", "HTTP_FORWARDED", "HTTP_X_REAL_IP", "HTTP_X_REQUEST_ID", "HTTP_VIA")
+
+FORWARDED_FLAG = "tickertape.forwarded"  # whether somebody says that the request was passed on
 
 
 class NamedProxies:
     """WSGI middleware that sets the client's address and scheme from X-Forwarded-For and -Proto.
 
     The address is the last one in X-Forwarded-For that is not a named proxy's, which holds however many named proxies
-    stand in a row. From everybody else these headers are removed, so that nothing behind can be misled by them.
+    stand in a row. From everybody else these headers are removed, so that nothing behind can be misled by them; that
+    they were there stays known as FORWARDED_FLAG.
     """
 
     def __init__(self, app: Callable, proxies: Iterable[str]) -> None:
@@ -20,6 +23,7 @@ class NamedProxies:
         self._networks = [ip_network(each, strict=False) for each in proxies]
 
     def __call__(self, environ: Environ, start_response: Callable) -> Iterable[bytes]:
+        environ[FORWARDED_FLAG] = any(name in environ for name in FORWARDED)
         if self._is_named(str(environ.get("REMOTE_ADDR", ""))):
             self._believe(environ)
         else:

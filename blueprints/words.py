@@ -19,7 +19,7 @@ ENDINGS = {
 }
 
 STARTERS = [
-    {"assistant": "general", "symbols": "", "question": "What is a drawdown, and how do I read one?"},
+    {"assistant": "general", "symbols": "", "question": "What is a drawdown?"},
     {"assistant": "riskManager", "symbols": "AAPL, KO", "question": "How risky is Apple compared with Coca-Cola?"},
     {"assistant": "advisor", "symbols": "AAPL", "question": "Should I invest in Apple for the next three years?"},
 ]
@@ -30,5 +30,5 @@ GROUP = 16
 STYLES = ["global", "base", "layout", "rail", "composer", "transcript", "prose", "workflow", "evidence", "market", "palette", "account",
           "print"]
 MODULES = ["main", "dom", "client", "run", "backoff", "event-id", "sse-parser", "store", "answer", "text", "workflow", "tabs",
-           "views/answer", "views/composer", "views/evidence", "views/palette", "views/rail", "views/refresh", "views/scroll",
+           "views/answer", "views/answerers", "views/composer", "views/evidence", "views/palette", "views/rail", "views/refresh", "views/scroll",
            "views/status", "views/transcript", "views/workflow"]

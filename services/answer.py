@@ -11,6 +11,7 @@ from services.market.evidence import EvidencePack
 from services.presentation import answer_html, checked, told
 from services.render import Block, BlockRenderer
 from services.streams.log import TurnLog
+from services.workflows.runs import RunState
 from services.workflows.service import Run
 
 
@@ -34,6 +35,7 @@ class Answer:
         self.switches: list[dict[str, object]] = []
         self.pack: EvidencePack | None = None
         self.run: Run | None = None
+        self.run_state: RunState | None = None
         self.evidence: dict[str, object] | None = None
         self._checked_html: str | None = None
 
@@ -148,10 +150,10 @@ class Answer:
 
     def _workflow(self, last: Event) -> dict[str, object] | None:
         """The run as it stands after the turn's last event."""
-        if self.run is None:
+        if not self.run_state:
             return None
-        self.run.state.apply(data(last))
-        return self.run.state.to_dict()
+        self.run_state.apply(data(last))
+        return self.run_state.to_dict()
 
     def metrics(self) -> dict[str, object]:
         """Times of this attempt: ms to the first token and to now, and tokens per second in between (None without)."""

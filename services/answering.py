@@ -49,8 +49,8 @@ class Answering:
                 cancellation: Cancellation) -> Iterator[Delta]:
         detection = self.workflows.detect(question)
         if detection.workflow is not None:
-            run = self.workflows.begin(question, detection, turn.id, answer.log)
-            answer.run = run
+            run = self.workflows.begin(question, detection, turn.id, answer.log, earlier)
+            answer.run, answer.run_state = run, run.state
             return run.deltas(cancellation, self.checkpoints, answer.trail)
         answer.pack = self._evidence(question, cancellation)
         return self.llm.stream(self._request(question, earlier, answer.pack), cancellation, answer.trail)

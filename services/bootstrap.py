@@ -12,6 +12,7 @@ from services.accounts.service import Accounts
 from services.accounts.throttle import Throttle
 from services.answering import Answering
 from services.bus import Bus
+from services.charges import Charges
 from services.chat import ChatService
 from services.completions import Completions
 from services.history import Conversations
@@ -112,7 +113,7 @@ def build_services(settings: Settings, secret: str, llm: LLMService | None = Non
     limits, audit, retention = Limits(settings, rates), Audit(database), Retention(settings, database)
     chat = ChatService(settings, database, worker, streams, segments, Answering(llm, desk, flows, StoredCheckpoints(database)), limits)
     feed.on_look = chat.writer.look
-    completions = Completions(llm, settings.stream_heartbeat_s)
+    completions = Completions(llm, Charges(settings, database, limits), settings.stream_heartbeat_s)
     built = Services(
         settings=settings, database=database, users=Users(database), conversations=Conversations(database), streams=streams,
         llm=llm, limits=limits, audit=audit, retention=retention, market=desk, workflows=flows, chat=chat, completions=completions,

@@ -127,9 +127,9 @@ class ChatService:
         if not stored:
             turn_log.append(_started(turn, question))
         if turn.stop_requested or self._is_hopeless(turn) or understood is None:
-            text = replay(stored).text
+            text, state = replay(stored).text, RunState.of(stored)
             turn_log.append(_taken_over(turn, len(text), "The server was restarted; the answer ends here."))
-            self._launch(turn, turn_log, question, lambda cancellation: lambda answer: self._give_up(turn, text, answer))
+            self._launch(turn, turn_log, question, lambda cancellation: lambda answer: self._give_up(turn, text, state, answer))
         else:
             turn_log.append(_taken_over(turn, 0, "The server was restarted; the answer starts again."))
             self._answer(turn, turn_log, question, claimed.earlier)
@@ -210,8 +210,9 @@ class ChatService:
         too_old = time.time() - turn.started_at > self._settings.takeover_max_age_s
         return too_old or turn.attempt > self._settings.max_attempts
 
-    def _give_up(self, turn: Turn, text: str, answer: Answer) -> Ended:
+    def _give_up(self, turn: Turn, text: str, state: RunState, answer: Answer) -> Ended:
         answer.restore(text)
+        answer.run_state = state
         if turn.stop_requested:
             answer.finish()
             return "stopped", answer.completed("stopped")

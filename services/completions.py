@@ -5,20 +5,21 @@ They keep nothing: no conversation, no log, no resuming. Whoever leaves ends the
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import gevent
 from gevent.event import Event
 
 from services import openai_wire
 from services.cancellation import Cancellation, Cancelled
+from services.charges import Charge, Charges
 from services.errors import TickertapeError, Unavailable
 from services.llm.config import OFFLINE
 from services.llm.deltas import Began, Content, Delta, Finished, Reasoning, Switched, ToolCall
 from services.llm.service import LLMService
 from services.llm.trail import Trail
 from services.openai_wire import WAITING, Asked, Chunks, Draft
-from services.store.models import new_id
 from services.streams.log import Bell
 
 log = logging.getLogger(__name__)
@@ -41,8 +42,9 @@ class BrokeOff(TickertapeError):
 class Completions:
     """Starts completions, and ends those that still run when the worker has to go."""
 
-    def __init__(self, llm: LLMService, heartbeat_s: float) -> None:
+    def __init__(self, llm: LLMService, charges: Charges, heartbeat_s: float) -> None:
         self._llm = llm
+        self._charges = charges
         self._heartbeat = heartbeat_s
         self._running: set[Cancellation] = set()
 
@@ -50,11 +52,14 @@ class Completions:
     def running(self) -> int:
         return len(self._running)
 
-    def stream(self, asked: Asked, cancellation: Cancellation, *, buffered: bool) -> "CompletionStream":
+    def open(self, user_id: str | None, address: str | None) -> Charge:
+        """Admit a completion; each that is admitted has to be begun. Raises RateLimited."""
+        return self._charges.open(user_id, address)
+
+    def stream(self, asked: Asked, charge: Charge, cancellation: Cancellation, *, buffered: bool) -> "CompletionStream":
         """An answer in chunks, `buffered` all at once when it is whole. Raises what `complete` raises, before the first chunk."""
-        self._running.add(cancellation)
-        stream = CompletionStream(self._deltas(asked), asked, cancellation, self._heartbeat, buffered)
-        stream.spawn(lambda: self._running.discard(cancellation))
+        stream = CompletionStream(charge.id, asked.include_usage, cancellation, self._heartbeat, buffered)
+        gevent.spawn(self._write, stream, asked, charge, cancellation)
         try:
             stream.begin()
         except BaseException:
@@ -62,44 +67,52 @@ class Completions:
             raise
         return stream
 
-    def complete(self, asked: Asked, cancellation: Cancellation) -> openai_wire.Json:
+    def _write(self, stream: "CompletionStream", asked: Asked, charge: Charge, cancellation: Cancellation) -> None:
+        with self._run(charge, cancellation, Trail(idle=stream.show)) as trail:
+            stream.write(self._deltas(asked, cancellation, trail))
+
+    def complete(self, asked: Asked, charge: Charge, cancellation: Cancellation) -> openai_wire.Json:
         """A whole answer. Raises LLMFailed, InvalidRequest, Unavailable, and Cancelled when the client has gone."""
-        self._running.add(cancellation)
+        draft = Draft()
         try:
-            draft = Draft()
-            for delta in self._deltas(asked)(cancellation, Trail()):
-                take(draft, delta)
-            return openai_wire.completion(identity(), draft, delta.reason, delta.usage)  # the last is `Finished`
+            with self._run(charge, cancellation, Trail()) as trail:
+                for delta in self._deltas(asked, cancellation, trail):
+                    take(draft, delta)
         except Cancelled as cancelled:
             if cancelled.reason == "drained":
                 raise _restarting() from None
             raise
-        finally:
-            self._running.discard(cancellation)
+        return openai_wire.completion(charge.id, draft, delta.reason, delta.usage)  # the last is `Finished`
 
     def drain(self) -> None:
         """End what is still running, with a word."""
         for cancellation in list(self._running):
             cancellation.cancel("drained")
 
-    def _deltas(self, asked: Asked) -> Callable:
-        def deltas(cancellation: Cancellation, trail: Trail):
-            for delta in self._llm.stream(asked.request, cancellation, trail):
-                if type(delta) is Began and delta.provider == OFFLINE and asked.structured:
-                    raise Unavailable("No model provider can answer now, and the built-in desk writes nothing but plain text.")
-                yield delta
-        return deltas
+    @contextmanager
+    def _run(self, charge: Charge, cancellation: Cancellation, trail: Trail) -> Iterator[Trail]:
+        self._running.add(cancellation)
+        try:
+            yield trail
+        finally:
+            self._running.discard(cancellation)
+            self._charges.close(charge, trail)
+
+    def _deltas(self, asked: Asked, cancellation: Cancellation, trail: Trail) -> Iterator[Delta]:
+        for delta in self._llm.stream(asked.request, cancellation, trail):
+            if type(delta) is Began and delta.provider == OFFLINE and asked.structured:
+                raise Unavailable("No model provider can answer now, and the built-in desk writes nothing but plain text.")
+            yield delta
 
 
 class CompletionStream:
     """An iterator over the response's bytes. The provider is read in a greenlet of its own, so that silence can be filled."""
 
-    def __init__(self, deltas: Callable, asked: Asked, cancellation: Cancellation, heartbeat_s: float, buffered: bool) -> None:
-        self._deltas = deltas
+    def __init__(self, identity: str, include_usage: bool, cancellation: Cancellation, heartbeat_s: float, buffered: bool) -> None:
         self._cancellation = cancellation
         self._heartbeat = heartbeat_s
         self._draft = Draft() if buffered else None
-        self._chunks = Chunks(identity(), asked.include_usage)
+        self._chunks = Chunks(identity, include_usage)
         self._ready: deque[bytes] = deque()
         self._bell = Bell()
         self._room = Event()
@@ -110,9 +123,6 @@ class CompletionStream:
         self._fault: TickertapeError | None = None
 
     # ---- the reader's side
-
-    def spawn(self, ended: Callable[[], None]) -> None:
-        gevent.spawn(self._run).link(lambda _: ended())
 
     def begin(self) -> None:
         """Wait for the first chunk, so that a failure before it has a status of its own; at most one heartbeat long."""
@@ -144,9 +154,10 @@ class CompletionStream:
 
     # ---- the provider's side
 
-    def _run(self) -> None:
+    def write(self, deltas: Iterator[Delta]) -> None:
+        """Everything to the end; raises nothing."""
         try:
-            for delta in self._deltas(self._cancellation, Trail(idle=self._show)):
+            for delta in deltas:
                 self._take(delta)
         except Cancelled as cancelled:
             if cancelled.reason == "drained":
@@ -160,7 +171,8 @@ class CompletionStream:
             self._over = True
             self._bell.ring()
 
-    def _show(self) -> None:
+    def show(self) -> None:
+        """Everything that had arrived has been taken: send it on."""
         if self._ready:
             self._bell.ring()
 
@@ -233,10 +245,6 @@ def take(draft: Draft, delta: Delta) -> None:
         draft.model = f"{delta.provider}/{delta.model}"
     elif kind is Switched:
         draft.text, draft.reasoning, draft.tool_calls = [], [], {}
-
-
-def identity() -> str:
-    return f"chatcmpl-{new_id()}"
 
 
 def _restarting() -> Unavailable:

@@ -90,12 +90,13 @@ class Housekeeping:
             log.warning("taking over a turn", extra={"turn": turn.id, "attempt": claimed.turn.attempt})
             self._chat.take_over(claimed)
 
-    def retire(self) -> None:
-        """Delete what is past its time."""
+    def retire(self) -> int:
+        """Delete what is past its time. Returns how many logs."""
         self._database.write(self._be_seen)
         deleted = {name: count for name, count in self._retention.run().items() if count}
         if deleted:
             log.info("deleted what is past its time: %s", ", ".join(f"{count} {name}" for name, count in deleted.items()))
+        return deleted.get("logs", 0)
 
     def _be_seen(self, session: Session) -> None:
         """An idle worker writes no heartbeat; here it says that it is not long gone."""

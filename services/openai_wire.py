@@ -23,7 +23,7 @@ IGNORED = ("store", "metadata", "service_tier", "safety_identifier", "prompt_cac
 DONE = b"data: [DONE]\n\n"
 WAITING = b": waiting\n\n"
 
-ERROR_CODES = {"context_length": "context_length_exceeded", "rate_limited": "rate_limit_exceeded"}
+ERROR_CODES = {"context_length": "context_length_exceeded", "rate_limited": "rate_limit_exceeded", "unauthenticated": "invalid_api_key"}
 ERROR_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
 Json = Mapping[str, object]
@@ -195,7 +195,7 @@ def completion(identity: str, draft: Draft, reason: str, usage: Sequence[Usage])
     if draft.tool_calls:
         message["tool_calls"] = [draft.tool_calls[index] for index in sorted(draft.tool_calls)]
     choices = [{"index": 0, "message": message, "logprobs": None, "finish_reason": reason}]
-    return {"id": identity, "object": "chat.completion", "created": int(time.time()), "model": draft.model, "choices": choices,
+    return {"id": f"chatcmpl-{identity}", "object": "chat.completion", "created": int(time.time()), "model": draft.model, "choices": choices,
             "usage": counted(usage), "system_fingerprint": None}
 
 
@@ -210,7 +210,7 @@ class Chunks:
     """The events of one streamed answer. `model` may change until the first of them."""
 
     def __init__(self, identity: str, include_usage: bool) -> None:
-        self._identity = identity
+        self._identity = f"chatcmpl-{identity}"
         self._created = int(time.time())
         self._include_usage = include_usage
         self.model = ""

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.render import LONG_BLOCK, Block, BlockRenderer, Splitter, render
+from services.blocks import Splitter
+from services.render import LONG_BLOCK, Block, BlockRenderer, render
 
 SAMPLE = """# Apple in 2022
 

@@ -61,11 +61,14 @@ OPINION = re.compile(r"\b(?:confidence|conviction|agreement|score|rating|certain
 HYPOTHESIS = re.compile(
     r"\b(?:every|each|per|suppose|supposing|assume|assuming|imagine|if|should|say|for example|e\.g\.|hypothetical(?:ly)?|whenever|when "
     r"the (?:market|index|benchmark) (?:moves?|rises?|falls?|drops?|gains?))\b[^.;!?\d]{0,44}$", re.IGNORECASE)
+SUPPOSED = re.compile(  # "a 20 % drop would hurt"
+    r"^\s?(?:market |price |further |sudden )?(?:drop|fall|decline|rise|gain|move|shock|correction|loss|drawdown|crash|increase|cut|hike|rally)\b"
+    r"[^.;%\d]{0,20}\b(?:would|could|might|may|can)\b", re.IGNORECASE)
 CONFIDENCE_BEFORE = re.compile(
     r"(?:\b(?:c?var|confidence(?: level)?|percentile|value[- ]at[- ]risk|expected shortfall|quantile)\b[^.;\d]{0,16}|"
     r"\b(?:worst|best|top|bottom|tail|upper|lower|at (?:the )?)\s?)$", re.IGNORECASE)
 CONFIDENCE_AFTER = re.compile(
-    r"^,?\s?(?:\)?\s?)?(?:(?:one-day|1-day|daily|historical|parametric|normal|of (?:all )?(?:the )?)\s?){0,2}"
+    r"^,?[\s-]?(?:\)?\s?)?(?:(?:one-day|1-day|daily|historical|parametric|normal|of (?:all )?(?:the )?)\s?){0,2}"
     r"(?:c?var\b|confidence|level|percentile|quantile|value[- ]at[- ]risk|expected shortfall|tail|days|trading days|of days|certain)", re.IGNORECASE)
 THRESHOLD_BEFORE = re.compile(
     r"(?:above|below|over|under|past|beyond|than|between|crosses|crossing|through|near|at or (?:above|below)|[<>≤≥])\s?$", re.IGNORECASE)
@@ -79,7 +82,9 @@ PARAMETER_AFTER = re.compile(r"^(?:,\s?\d{1,3}){0,2}\s?\)|^-(?:days?|weeks?|mont
 ROUND = frozenset((1, 2, 3, 5, 10, 15, 20, 25, 30, 40, 50, 100))  # what a hypothesis is put in
 PARAMETERS = frozenset((2, 5, 9, 10, 12, 14, 20, 21, 26, 50, 100, 200))
 REBASED = re.compile(r"(?:indexed|rebased|scaled|set|normalised|normalized|equal|adds? up|sums?|up) (?:to|at)\s?$", re.IGNORECASE)
-WHOLE_AFTER = re.compile(r"^\s?(?:of (?:the|your|a|its|capital|equity)|cash|in\b|equit|invested|sure|certain|stocks?|at the start)", re.IGNORECASE)
+WHOLE_AFTER = re.compile(r"^\s?(?:of (?:the|your|a|its|capital|equity)|cash|in\b|equit|invested|sure|certain|stocks?|at the start|clear|confident)", re.IGNORECASE)
+SURE_AFTER = re.compile(r"^\s?(?:sure|certain|confident|clear)\b", re.IGNORECASE)
+RANGE_ON = re.compile(r"^\s?(?:–|-|—|to|or|and)\s?\d{1,3}(?=[\s-])")  # the rest of "6–12 months"
 LEVERAGE_AFTER = re.compile(r"^[ -](?:leverag|inverse|ETF)", re.IGNORECASE)
 
 
@@ -229,9 +234,10 @@ def _left_alone(f: Figure, text: str) -> bool:
         tail = abs(f.value) in (1, 2.5, 5, 10, 90, 95, 97.5, 99, 99.5, 99.9)
         return (
             (tail and bool(CONFIDENCE_BEFORE.search(before) or CONFIDENCE_AFTER.match(after)))
+            or (whole and SURE_AFTER.match(after) is not None)
             or (abs(f.value) == 100 and bool(WHOLE_AFTER.match(after) or REBASED.search(before)))
             or (f.value == 0 and "risk-free" in before)
-            or (whole and abs(f.value) in ROUND and HYPOTHESIS.search(before) is not None)
+            or (whole and abs(f.value) in ROUND and bool(HYPOTHESIS.search(before) or SUPPOSED.match(after)))
         )
     if f.unit == "money":
         return whole and f.value in (1, 100, 1000, 10_000, 100_000) and HYPOTHESIS.search(before) is not None
@@ -243,7 +249,7 @@ def _is_no_figure(f: Figure, before: str, after: str) -> bool:
     value = abs(f.value)
     if 1900 <= value <= 2100 and not f.sign and len(f.text) == 4:
         return True
-    if COUNTED.match(after) or NUMBERED.search(before) or PARAMETER_AFTER.match(after):
+    if COUNTED.match(RANGE_ON.sub("", after)) or NUMBERED.search(before) or PARAMETER_AFTER.match(after):
         return True
     if value in PARAMETERS and PARAMETER_BEFORE.search(before) and not re.search(r"\b(?:of|is|was|at)\s?$", before):
         return True

@@ -11,9 +11,13 @@ from collections.abc import Iterable
 
 from services.market.evidence import EvidencePack, Mark
 from services.market.figures import Figure, figures, numbers
-from services.market.ledger import Claim, Ledger
+from services.market.ledger import PRICES, SENSITIVITY, Claim, Ledger
 from services.market.surroundings import Context, Reader
 
+MOVES = (  # what rises and falls, as a volatility or a weight does not
+    "total_return", "cagr", "momentum", "change_1d", "alpha", "stress", "worst_day", "best_day", "max_drawdown", "drawdown_now", "var",
+    "cvar", "stop_distance", "gdp_growth", "inflation", "core_inflation", "beta", "limits:drawdown", "market",
+)
 RETURNS = ("total_return", "cagr", "momentum", "change_1d", "alpha", "stress", "worst_day", "best_day")
 
 
@@ -57,21 +61,34 @@ def _of(claim: Claim) -> str:
 
 def _fits(figure: Figure, claim: Claim, context: Context) -> bool:
     """Whether the words ask for this kind of claim: a difference wants a comparison, a ratio a multiple."""
-    if claim.kind == "sensitivity":
-        return context.of_one_percent
+    if claim.kind.startswith(SENSITIVITY):
+        return context.supposes(claim.kind.removeprefix(SENSITIVITY))
+    if claim.kind == "difference" and claim.item.measure in PRICES:
+        return context.compares and context.of_levels
     if claim.kind == "difference":
         return context.compares
+    if claim.kind == "ratio" and figure.unit == "percent":
+        return context.compares and not context.direction
     if claim.kind == "ratio":
-        return figure.unit == "times" or context.divides or (figure.unit == "percent" and context.compares)
+        return figure.unit == "times" or context.divides
     # 0.36 may be a volatility of 36 %, but only where the text says that it is one.
     return figure.unit != "plain" or claim.unit != "fraction" or bool(context.measures)
 
 
 def _other_measure(figure: Figure, claim: Claim, context: Context) -> bool:
-    if not context.measures:
-        return False
     named = [claim.item.id, claim.item.measure] + ([claim.other.measure] if claim.other else [])
-    return not any(name.startswith(measure) for name in named for measure in context.measures)
+    if context.measures:
+        return not _any_of(named, context.measures)
+    if _any_of(named, context.unspoken):
+        return True
+    if claim.kind in ("difference", "ratio") and context.spoken_of:
+        return not _any_of(named, context.spoken_of)
+    return claim.other is None and figure.unit == "percent" and bool(context.direction) and not _any_of(named, MOVES)
+
+
+def _any_of(named: Iterable[str], measures: Iterable[str]) -> bool:
+    """Whether a measure is among some given by their beginnings; volatility is not the volatility of a month."""
+    return any(name == m if m == "volatility" else name.startswith(m) for name in named for m in measures)
 
 
 def _other_symbol(figure: Figure, claim: Claim, context: Context) -> bool:

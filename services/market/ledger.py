@@ -13,10 +13,13 @@ from services.market.measures import Item
 
 PRICES = ("close", "sma50", "sma200", "ema20", "high_52w", "low_52w", "bollinger_lower", "bollinger_upper", "stop")
 
+MOVES = (1, 2, 5, 10, 15, 20, 25, 30, 40, 50)  # per cents a market is supposed to move by
+SENSITIVITY = "sensitivity to"
+
 
 @dataclass(frozen=True)
 class Claim:
-    """A value the evidence allows, from one item or from two. `kind` is value, difference, ratio, product or sensitivity."""
+    """A value the evidence allows, from one item or from two. `kind` is value, difference, ratio, product or "sensitivity to" a move."""
 
     value: float
     unit: str
@@ -47,13 +50,14 @@ class Ledger:
 
     def equal_to(self, figure: Figure) -> list[Claim]:
         """Claims of the figure's value: those of one item first, then those of two."""
-        return self._found(figure, self._direct) + self._found(figure, self._derived)
+        # A difference of two figures as they are shown may be a unit of the last place off the difference of their values.
+        return self._found(figure, self._direct, 1.0) + self._found(figure, self._derived, 2.0)
 
-    def _found(self, figure: Figure, claims: _Sorted) -> list[Claim]:
+    def _found(self, figure: Figure, claims: _Sorted, width: float) -> list[Claim]:
         found: list[Claim] = []
         for unit, factor in _readings(figure):
             value = abs(figure.value) * figure.scale * factor
-            slack = _slack(figure) * figure.scale * factor + 1e-12 + 1e-9 * value
+            slack = width * _slack(figure) * figure.scale * factor + 1e-12 + 1e-9 * value
             found += [c for c in claims.near(value, slack) if _comparable(figure, c, unit) and _sign_agrees(figure, c)]
         return found
 
@@ -139,7 +143,8 @@ def _of_one(items: Sequence[Item]) -> Iterator[Claim]:
     """What a beta makes of one per cent, a fraction of the capital, and what the capital became."""
     for item in items:
         if item.measure == "beta":  # "moves 1.3 % for every 1 % of the market"
-            yield Claim(item.value / 100, "fraction", item, "sensitivity")
+            for move in MOVES:
+                yield Claim(item.value * move / 100, "fraction", item, f"{SENSITIVITY} {move}")
     capital = next((item for item in items if item.id == "plan:capital"), None)
     if capital is None:
         return

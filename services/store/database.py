@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import gevent
+import orjson
 import sqlalchemy
 from gevent.threadpool import ThreadPool
 from sqlalchemy import event
@@ -88,12 +89,15 @@ class Database:
         self.engine.dispose()
 
 
+_JSON = {"json_serializer": lambda value: orjson.dumps(value).decode(), "json_deserializer": orjson.loads}
+
+
 def _engine(url: str, sqlite: bool) -> Engine:
     if not sqlite:
-        return sqlalchemy.create_engine(url, pool_size=POSTGRESQL_THREADS + 1, max_overflow=0, pool_pre_ping=True,
+        return sqlalchemy.create_engine(url, **_JSON, pool_size=POSTGRESQL_THREADS + 1, max_overflow=0, pool_pre_ping=True,
                                         connect_args=POSTGRESQL)
     Path(make_url(url).database or "").parent.mkdir(parents=True, exist_ok=True)
-    engine = sqlalchemy.create_engine(url, connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_MS / 1000})
+    engine = sqlalchemy.create_engine(url, **_JSON, connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_MS / 1000})
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine

@@ -48,6 +48,7 @@ class Assignment:
     missing: Sequence[Missing] = ()
     provider: str | None = None
     model: str | None = None
+    earlier: Sequence[Mapping[str, str]] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Runs workflows: as parallel as their graphs allow, within caps, to an answer that streams. See docs/workflows.md."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gevent.lock import BoundedSemaphore
@@ -18,13 +18,17 @@ from services.workflows.results import Checkpoints
 
 @dataclass(eq=False)
 class Job:
-    """One run of a workflow, and the sender of all its signals. `workflow` is already expanded for its symbols."""
+    """One run of a workflow, and the sender of all its signals. `workflow` is already expanded for its symbols.
+
+    `earlier` are the role and content of the conversation's messages above the question, oldest first.
+    """
 
     run_id: str
     workflow: Workflow
     question: str
     assistant: str = "general"
     context: Mapping[str, object] = field(default_factory=dict)
+    earlier: Sequence[Mapping[str, str]] = ()
     pack: Pack | None = None
     data_age_days: float | None = None
     provider: str | None = None
@@ -35,7 +39,7 @@ class Job:
 class Engine:
     """Runs jobs; `per_run` and `per_server` cap the agents that work at one time."""
 
-    def __init__(self, agents: Agents, *, per_run: int = 4, per_server: int = 64) -> None:
+    def __init__(self, agents: Agents, *, per_run: int = 4, per_server: int = 128) -> None:
         self._agents = agents
         self._per_run = per_run
         self.slots = BoundedSemaphore(per_server)

@@ -132,7 +132,7 @@ class Execution:
         return Assignment(
             node, job.question, job.assistant, job.context, job.pack,
             [self._results[need] for need in node.needs if need in self._results],
-            [self._missing[need] for need in node.needs if need in self._missing], job.provider, job.model,
+            [self._missing[need] for need in node.needs if need in self._missing], job.provider, job.model, job.earlier,
         )  # fmt: skip
 
     def _settle(self, outcome: Outcome | None) -> None:

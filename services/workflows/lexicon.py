@@ -75,6 +75,7 @@ CONCEPTS: dict[str, tuple[str, ...]] = {
     "and": ("and", "und", "et", "y", "e", "with", "mit", "avec", "con"),
     # What somebody owns as a whole.
     "portfolio": (
+        "a portfolio", "an etf portfolio", "build a", "portfolio zusammen",
         "retirement account", "pension fund", "my isa", "my sipp", "roth", "401k", "nest",
         "mein depot", "meinem depot", "meines depots", "mein aktiendepot", "aktiendepot", "im depot", "depotanalyse", "depots", "retirement plan", "put together a portfolio", "model portfolio", "split between", "how should i split", "into bonds", "more bonds", "overlap",
         "60 40", "portfolio allocation", "asset mix", "my account", "my ira", "my 401k", "my pension", "investment mix", "all my investments", "mein vermogen", "meine fonds", "mon patrimoine", "mi patrimonio", "asset classes",
@@ -127,6 +128,7 @@ CONCEPTS: dict[str, tuple[str, ...]] = {
         "que acciones", "en que acciones", "que sectores", "busca", "buscame", "encuentra", "sugiere", "mejores acciones", "en que invertir", "recomiendame", "que comprar",
     ),
     "chance": (
+        "best way to invest", "how should i invest", "how do i invest", "how to invest", "soll ich anlegen", "euro anlegen", "comment investir", "como invierto", "como invertir",
         "looks good", "look good", "interesting", "watchlist", "top stocks", "best performing", "leaders", "to invest what", "bonnes affaires en", "interesante*", "interessante*",
         "good stocks", "some stocks", "great stocks", "stocks to buy", "shares to buy", "stocks to watch", "to invest in", "where to invest", "where should i invest", "where can i invest", "what should i invest in", "what to buy", "undervalued companies", "cheap stocks", "investment opportunities", "trading opportunities", "trade idea", "next big", "high growth", "growth companies", "winners of", "aktien kaufen", "aktientipps", "welche aktien soll", "quelles actions acheter", "actions a acheter", "en que invierto", "acciones comprar", "acciones para comprar", "que acciones comprar", "mejores acciones",
         "opportunit*", "undervalued", "bargain*", "trade ideas", "investment ideas", "ideas", "setups", "set ups", "setup", "breakout*", "momentum", "entry points", "swing trades", "promising", "attractive", "hot", "picks", "value plays", "plays", "hidden gems", "overlooked", "oversold", "gems",
@@ -136,6 +138,7 @@ CONCEPTS: dict[str, tuple[str, ...]] = {
         "oportunidad*", "infravalorad*", "prometedor*", "gangas", "ideas de", "atractiv*",
     ),
     "field": (
+        "bonds", "gold", "l or", "oro", "silver",
         "sector", "sectors", "stocks", "shares", "equities", "market", "markets", "large caps", "small caps", "mid caps", "big tech", "semis", "semiconductors", "industrials", "banks", "energy stocks", "health care", "healthcare", "utilities", "funds", "etfs", "bonds", "crypto", "commodities", "gold", "airlines", "multinationals", "insurers", "reits", "real estate stocks", "emerging markets",
         "aktien", "branchen", "branche", "sektor*", "markt", "werte", "technologiewerte", "bankaktien", "borse", "anleihen", "autobranche", "banken", "energiesektor",
         "actions", "secteur*", "bourse", "marche", "marches", "valeurs", "obligations", "banques", "la tech",

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _FOLDER = Path(__file__).with_name("prompts")
 MAX_VIEW = 6_000  # characters of one agent's prose that another reads
+LAST_MESSAGES, MAX_EARLIER = 4, 1_200  # of the conversation before the question: messages, characters of each
 Messages = list[dict[str, str]]
 
 
@@ -71,6 +72,8 @@ def evidence_ids(pack: Pack | None) -> list[str]:
 def _brief(task: "Assignment") -> str:
     """All that an agent knows; outside words are fenced off as material."""
     parts = [_part("question", task.question)]
+    if task.earlier:
+        parts.insert(0, _part("conversation before it", _told(task.earlier)))
     if task.context:
         parts.append(_part("context", json.dumps(dict(task.context), ensure_ascii=False)))
     if task.node.symbol:
@@ -81,6 +84,11 @@ def _brief(task: "Assignment") -> str:
     if gaps := [f"{gap.node} ({gap.reason})" for gap in task.missing]:
         parts.append(f"These views are missing or unfinished: {'; '.join(gaps)}.")
     return "\n\n".join(parts)
+
+
+def _told(earlier: Sequence[Mapping[str, str]]) -> str:
+    """The newest messages, each shortened: enough to know what "it" is."""
+    return "\n".join(f"{message['role']}: {message['content'][:MAX_EARLIER]}" for message in earlier[-LAST_MESSAGES:])
 
 
 def _evidence(pack: Pack | None) -> str:

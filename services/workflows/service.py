@@ -40,7 +40,7 @@ class Workflows:
 
     def __init__(
         self, llm: LLM, *, find_symbols: FindSymbols, gather: GatherEvidence, write_report: WriteReport | None = None,
-        arbiter: Arbiter | None = None, budget: Budget = Budget(), per_run: int = 4, per_server: int = 64,
+        arbiter: Arbiter | None = None, budget: Budget = Budget(), per_run: int = 4, per_server: int = 128,
         universe: Callable[[], Sequence[str]] = tuple, today: Callable[[], date] = date.today,
     ) -> None:  # fmt: skip
         validate(WORKFLOWS.values())
@@ -70,11 +70,13 @@ class Workflows:
         detection = detect(question.message, symbols)
         return self._arbiter.decide(question.message, detection) if self._arbiter else detection
 
-    def begin(self, question: Question, detection: Detection, run_id: str, log: Log) -> "Run":
+    def begin(
+        self, question: Question, detection: Detection, run_id: str, log: Log, earlier: Sequence[Mapping[str, str]] = ()
+    ) -> "Run":
         """A run of the workflow that was detected; `run_id` names it in events and checkpoints. Nothing happens yet."""
         job = Job(
             run_id, WORKFLOWS[detection.workflow].expanded(detection.symbols), question.message, question.assistant_type,
-            question.context, provider=question.provider, model=question.model, budget=self._budget,
+            question.context, earlier, provider=question.provider, model=question.model, budget=self._budget,
         )  # fmt: skip
         seeking = detection.workflow in SEEKING and not detection.symbols
         gather = self._screen if seeking else self._gather

@@ -127,9 +127,9 @@ class Page {
       this.#composer.symbols = symbols;
       this.#ask(values.get("message"), this.#composer.fields);
     } else if (form.matches("[data-again]")) {
-      if (!this.#store.isStreaming && !this.#waiting) this.#store.regenerate(values.get("again"));
+      if (!this.#store.isStreaming && !this.#waiting) this.#store.regenerate(values.get("again"), this.#composer.answerer);
     } else if (form.matches("[data-edit]")) {
-      if (!this.#store.isStreaming && !this.#waiting) this.#store.edit(values.get("edit"), values.get("message"));
+      if (!this.#store.isStreaming && !this.#waiting) this.#store.edit(values.get("edit"), values.get("message"), this.#composer.answerer);
     } else return;
     event.preventDefault();
   }

@@ -5,6 +5,7 @@ import pytest
 from gevent.event import Event as Gate
 
 from tests.http.asking import STREAM, ask, error_of, frames_of, post
+from tests.support.fixtures import until_stored
 from tests.support.llm import ANSWER, began, finished, words, written
 
 
@@ -100,7 +101,7 @@ def test_nothing_can_be_asked_below_an_answer_that_is_being_written(client, llm)
     gate = Gate()
     llm.play(began(), *words("one"), gate, finished(1))
     response = post(client)
-    gevent.sleep(0.1)
+    llm.until_held()
     running = client.get("/api/conversations").get_json()["conversations"][0]["id"]
     refused = client.post(STREAM, json={"message": "And?", "conversationId": running})
     assert error_of(refused) == (409, "conflict", "parentMessageId")
@@ -112,7 +113,7 @@ def test_an_answer_that_is_being_written_is_shown_as_far_as_it_is_stored_and_whe
     gate = Gate()
     llm.play(began(), *words("one two"), gate, *words(" three"), finished(3))
     response = post(client)
-    gevent.sleep(0.6)
+    until_stored(client.application, response.headers["Location"].rsplit("/", 1)[1], 3)
     conversation = client.get("/api/conversations").get_json()["conversations"][0]["id"]
     answer = opened(client, conversation)["messages"][1]
     assert (answer["status"], answer["content"]) == ("streaming", "one two")

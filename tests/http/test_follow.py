@@ -77,7 +77,7 @@ def test_a_running_stream_is_followed_live_to_its_end(client, llm):
     gate = Gate()
     llm.play(began(), *words("one two"), gate, *words(" three four"), finished(4))
     first = post(client)
-    gevent.sleep(0.1)
+    llm.until_held()
     late = after(client, first.headers["Location"], "1-2")
     gevent.spawn_later(0.1, gate.set)
     frames, rest = frames_of(first), frames_of(late)
@@ -120,7 +120,7 @@ def test_a_stream_nobody_knows_is_not_found(client, stream):
 def test_stop_in_the_middle_keeps_the_text_and_ends_with_one_event(client, llm):
     llm.play(began(), *words("one two"), Gate())
     response = post(client)
-    gevent.sleep(0.1)
+    llm.until_held()
     stopped = client.post(response.headers["Location"] + "/stop")
     assert stopped.status_code == 202
     frames = frames_of(response)
@@ -143,7 +143,7 @@ def test_stop_before_the_first_token_ends_with_an_empty_answer(client, llm):
 def test_stop_with_html_closes_the_open_block(client, llm):
     llm.play(began(), *words("# One\n\ntwo"), Gate())
     response = post(client, render="html")
-    gevent.sleep(0.1)
+    llm.until_held()
     client.post(response.headers["Location"] + "/stop")
     frames = frames_of(response)
     assert frames[-1].data["html"].count("two") == 1
@@ -161,7 +161,7 @@ def test_stop_again_and_after_the_end_is_accepted(client, llm, stream):
 def test_stop_reaches_a_run_on_another_worker(client, make_app, llm):
     llm.play(began(), *words("one"), Gate())
     response = post(client, userId="ann")
-    gevent.sleep(0.1)
+    llm.until_held()
     elsewhere = make_app().test_client()
     assert elsewhere.post(response.headers["Location"] + "/stop", headers={"X-User-Id": "ann"}).status_code == 202
     assert frames_of(response)[-1].data["finishReason"] == "stopped"
@@ -173,7 +173,7 @@ def test_another_worker_follows_from_any_place_live_to_the_end(client, make_app,
     gate = Gate()
     llm.play(began(), *words("one two three"), 0.4, *words(" four five"), gate, *words(" six"), finished(6))
     here = post(client, userId="ann")
-    gevent.sleep(0.1)
+    llm.until_held()
     elsewhere = make_app().test_client()
     readers = [gevent.spawn(lambda seq=seq: frames_of(elsewhere.get(
         here.headers["Location"], headers={"X-User-Id": "ann", "Last-Event-ID": f"1-{seq}"}))) for seq in (0, 2, 4)]
@@ -189,7 +189,7 @@ def test_a_retired_log_is_gone_and_says_where_the_answer_is(client, app, stream)
     location, frames = stream
     housekeeping = services_of(app).housekeeping
     assert housekeeping.retire() == 0, "not before its time"
-    housekeeping._settings = replace(housekeeping._settings, log_retention_h=0.0)
+    services_of(app).retention._settings = replace(services_of(app).settings, log_retention_h=0.0)
     time.sleep(0.01)
     assert housekeeping.retire() == 1
     conversation = frames[0].data["conversationId"]
@@ -205,7 +205,7 @@ def test_a_running_stream_is_not_retired(client, app, llm):
     llm.play(began(), *words("one"), gate, finished(1))
     response = post(client)
     housekeeping = services_of(app).housekeeping
-    housekeeping._settings = replace(housekeeping._settings, log_retention_h=0.0)
+    services_of(app).retention._settings = replace(services_of(app).settings, log_retention_h=0.0)
     assert housekeeping.retire() == 0
     gate.set()
     assert text_of(frames_of(response)) == "one"

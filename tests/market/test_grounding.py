@@ -77,6 +77,28 @@ def test_the_rule_wraps_each_figure_where_it_stands(pack) -> None:
 
 
 def timed(text: str, pack: EvidencePack) -> float:
-    begun = time.process_time()
-    check(text, pack)
-    return time.process_time() - begun
+    """The best of three: a busy machine makes any single one long."""
+    times = []
+    for _ in range(3):
+        begun = time.process_time()
+        check(text, pack)
+        times.append(time.process_time() - begun)
+    return min(times)
+
+
+def test_figures_changed_by_a_tenth_or_a_third_are_found_nineteen_times_in_twenty(pack) -> None:
+    """Each borne-out figure of the sound prose, falsified; what slips through equals another figure the words allow."""
+    tried = found = 0
+    for text in SOUND:
+        for mark in check(text, pack, QUESTION):
+            digits = re.search(r"\d[\d,]*(?:\.\d+)?", mark.text)
+            places = len(digits[0].partition(".")[2])
+            for factor in (1.09, 0.87, 1.31):
+                wrong = f"{float(digits[0].replace(',', '')) * factor:,.{places}f}"
+                if wrong == digits[0]:
+                    continue
+                at = mark.start + digits.start()
+                changed = text[:at] + wrong + text[at + len(digits[0]) :]
+                tried += 1
+                found += any(m.start == mark.start and m.evidence_id is None for m in check(changed, pack, QUESTION))
+    assert tried > 250 and found / tried >= 0.95

@@ -98,9 +98,13 @@ def test_the_longest_message_is_read_in_linear_time() -> None:
 
 
 def timed(text: str) -> float:
-    begun = time.process_time()
-    resolve(text)
-    return time.process_time() - begun
+    """The best of three: a busy machine makes any single one long."""
+    times = []
+    for _ in range(3):
+        begun = time.process_time()
+        resolve(text)
+        times.append(time.process_time() - begun)
+    return min(times)
 
 
 def test_a_thousand_unknown_symbols_cost_no_more_than_a_few() -> None:

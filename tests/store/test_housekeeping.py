@@ -8,9 +8,10 @@ from gevent.event import Event as Gate
 from sqlalchemy import select, update
 
 from services.store import turns
-from services.store.models import Message, Turn, Worker, new_id
+from services.store.models import Message, Turn, User, Worker, new_id
+from services.store.users import Users
 from tests.http.asking import ask, frames_of, post
-from tests.support.fixtures import services_of
+from tests.support.fixtures import services_of, until_stored
 from tests.support.llm import ANSWER, began, finished, words
 from tests.support.sse_client import text_of
 
@@ -21,14 +22,15 @@ def make_old(app, seconds: float) -> None:
         update(Worker).where(Worker.id == services.chat._worker.id).values(seen_at=time.time() - seconds)))
 
 
+def adopt(app) -> None:
+    """A sweep of a worker that has been there for long enough to judge who is gone."""
+    housekeeping = services_of(app).housekeeping
+    housekeeping._reachable_since = float("-inf")
+    housekeeping.adopt()
+
+
 def turn_of(app, stream_id: str) -> Turn:
     return services_of(app).database.read(lambda session: session.get(Turn, stream_id))
-
-
-def until_stored(app, stream_id: str, seq: int) -> None:
-    with gevent.Timeout(10):
-        while services_of(app).streams._segments.end(stream_id)[0] < (1, seq):
-            gevent.sleep(0.02)
 
 
 def orphaned(app, client, llm) -> str:
@@ -44,7 +46,7 @@ def orphaned(app, client, llm) -> str:
 def test_a_turn_of_a_silent_worker_is_taken_over_by_another_and_finished(app, client, make_app, llm):
     stream_id = orphaned(app, client, llm)
     other = make_app()
-    services_of(other).housekeeping.adopt()
+    adopt(other)
     frames = frames_of(other.test_client().get(f"/api/chat/streams/{stream_id}", headers={"X-User-Id": "ann"}))
     assert [frame.id[0] for frame in frames] == [1] * 3 + [2] * (len(frames) - 3)
     assert text_of(frames) == ANSWER
@@ -69,7 +71,7 @@ def test_the_worker_that_lost_its_turn_writes_nothing_more_and_follows_the_other
     until_stored(app, response.headers["Location"].rsplit("/", 1)[1], 3)
     make_old(app, 60)
     other = make_app()
-    services_of(other).housekeeping.adopt()
+    adopt(other)
     frames = reader.get(timeout=10)
     assert text_of(frames) == ANSWER
     assert frames[-1].id[0] == 2
@@ -84,7 +86,7 @@ def test_a_lost_turn_that_nobody_reads_leaves_nothing_behind(app, client, make_a
     llm.play(began(), *words("old words"), Gate())
     until_stored(app, post(client, userId="ann").headers["Location"].rsplit("/", 1)[1], 3)
     make_old(app, 60)
-    services_of(make_app()).housekeeping.adopt()
+    adopt(make_app())
     with gevent.Timeout(10):
         while services_of(app).streams._logs:
             gevent.sleep(0.02)
@@ -133,7 +135,7 @@ def test_a_turn_that_cannot_be_taken_over_ends_instead_of_running_for_ever(app, 
     stream_id = orphaned(app, client, llm)
     services_of(app).database.write(lambda session: session.execute(update(Turn).where(Turn.id == stream_id).values(question=question)))
     other = make_app()
-    services_of(other).housekeeping.adopt()
+    adopt(other)
     frames = frames_of(other.test_client().get(f"/api/chat/streams/{stream_id}", headers={"X-User-Id": "ann"}))
     assert frames[-1].event == "error"
     assert text_of(frames) == "one two"
@@ -157,3 +159,16 @@ def test_a_conversation_of_hundreds_of_turns_can_be_deleted(client):
     assert len(client.get(path).get_json()["messages"]) == 1_202
     assert client.delete(path).status_code == 204
     assert services.database.read(lambda session: session.scalars(select(Message.id)).all()) == []
+
+
+def test_a_stranger_forgotten_while_away_can_ask_again(app, client, monkeypatch):
+    """Everything of theirs was deleted, then they themselves; the cookie in their browser stays. A minute later …"""
+    monkeypatch.setattr(Users, "FRESH_S", 0.0)
+    conversation = ask(client)[0].data["conversationId"]
+    client.delete(f"/api/conversations/{conversation}")
+    services = services_of(app)
+    services.database.write(lambda session: session.execute(update(User).values(created_at=0.0)))
+    services.housekeeping.retire()
+    assert services.database.read(lambda session: session.scalars(select(User)).all()) == []
+    assert ask(client)[-1].event == "chat_completed"
+    assert len(client.get("/api/conversations").get_json()["conversations"]) == 1

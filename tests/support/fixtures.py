@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import gevent
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -98,6 +99,13 @@ def shared(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator
 
 def services_of(app: Flask) -> Services:
     return app.extensions["tickertape"]
+
+
+def until_stored(app: Flask, stream_id: str, seq: int) -> None:
+    """Wait until a stream's event `1-<seq>` is in the database."""
+    with gevent.Timeout(10):
+        while services_of(app).streams._segments.end(stream_id)[0] < (1, seq):
+            gevent.sleep(0.02)
 
 
 # ---- a provider and servers as processes

@@ -26,9 +26,15 @@ class ScriptedLLM:
         self.requests: list[LLMRequest] = []
         self.cancelled: list[str] = []
         self._scripts: deque[tuple[Step, ...]] = deque()
+        self._held = Event()
 
     def play(self, *steps: Step) -> None:
+        self._held.clear()
         self._scripts.append(steps)
+
+    def until_held(self) -> None:
+        """Wait until a script waits for its Event: all before it has been taken."""
+        assert self._held.wait(10), "no script got so far"
 
     def check(self, provider: str | None, model: str | None) -> None:
         """Every provider and model is offered."""
@@ -41,7 +47,7 @@ class ScriptedLLM:
                 cancellation.check()
                 if isinstance(step, float | int | Event):
                     with cancellation.interruptible():
-                        _wait(step)
+                        self._wait(step)
                 elif isinstance(step, Exception):
                     raise step
                 else:
@@ -49,6 +55,13 @@ class ScriptedLLM:
         except Cancelled as cancelled:
             self.cancelled.append(cancelled.reason)
             raise
+
+    def _wait(self, step: float | Event) -> None:
+        if isinstance(step, Event):
+            self._held.set()
+            step.wait()
+        else:
+            gevent.sleep(step)
 
     @staticmethod
     def _noted(delta: Delta, trail: Trail | None) -> Delta:
@@ -62,10 +75,6 @@ class ScriptedLLM:
 
     def close(self) -> None:
         pass
-
-
-def _wait(step: float | Event) -> None:
-    step.wait() if isinstance(step, Event) else gevent.sleep(step)
 
 
 def began() -> Began:

@@ -58,6 +58,7 @@ def is_open(response: http.client.HTTPResponse) -> bool:
 def test_two_workers_counts_are_added_up_whoever_is_asked(servers, provider):
     server = servers(workers=2, **openai_at(provider))
     client = Client(server.url)
+    wait_for(lambda: total(server, "circuits", provider="openai", state="closed") == 2)  # both have begun
     for _ in range(12):
         with client.ask() as connection:
             assert list(connection.frames())[-1].event == "chat_completed"
@@ -97,8 +98,7 @@ def test_a_killed_workers_streams_are_gone_and_its_counts_stay(servers, provider
     wait_for(lambda: total(server, "live_streams", door="completions") == 6)
     os.kill(server.worker_pids()[0], signal.SIGKILL)
     wait_for(lambda: len(server.worker_pids()) == 2)
-    remaining = sum(map(is_open, held))
-    wait_for(lambda: total(server, "live_streams", door="completions") == remaining)
+    wait_for(lambda: total(server, "live_streams", door="completions") == sum(map(is_open, held)))
     assert total(server, "attempts_total", outcome="answered") == 8
 
 

@@ -48,8 +48,8 @@ def request(front: Nginx, method: str, path: str, body: str | None = None, **hea
     return connection.getresponse()
 
 
-def slow_answer(provider: FakeProvider) -> None:
-    tokens = [step for number in range(TOKENS) for step in (events(chunk(f"t{number} ")), PAUSE)]
+def slow_answer(provider: FakeProvider, end: str = " ") -> None:
+    tokens = [step for number in range(TOKENS) for step in (events(chunk(f"t{number}{end}")), PAUSE)]
     provider.play(ok(), *tokens, events(stop()), DONE, END)
 
 
@@ -99,7 +99,7 @@ def test_a_page_without_a_script_is_streamed_too(front: Nginx, provider: FakePro
     page = request(front, "GET", "/")
     cookie = page.headers["Set-Cookie"].split(";")[0]
     token = page.read().decode().split('name="csrf" value="', 1)[1].split('"', 1)[0]
-    slow_answer(provider)
+    slow_answer(provider, end="\n\n")     # a page is streamed by blocks
     response = request(front, "POST", "/ask", f"csrf={token}&message=slowly", Cookie=cookie,
                        **{"Content_Type": "application/x-www-form-urlencoded"})
     assert response.status == 200

@@ -2,6 +2,9 @@
 
 import http.client
 import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +15,7 @@ import requests
 
 from tests.support.fake_provider import CUT, DONE, END, STALL, FakeProvider, answer, chunk, events, ok, stop, tokens, usage, whole
 from tests.support.fixtures import openai_at
-from tests.support.server import Server
+from tests.support.server import ROOT, Server
 
 HI = [{"role": "user", "content": "Hi"}]
 FALLBACK = "The whole answer of the other."
@@ -27,7 +30,7 @@ def healthy_provider() -> Iterator[FakeProvider]:
 @pytest.fixture(scope="module")
 def healthy(healthy_provider: FakeProvider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One server for everything that breaks nothing."""
-    environ = openai_at(healthy_provider) | {"OPENAI_MODEL": "fake-1,fake-2", "STREAM_HEARTBEAT_S": "0.3"}
+    environ = openai_at(healthy_provider) | {"OPENAI_MODEL": "fake-1,fake-2", "STREAM_HEARTBEAT_S": "0.3", "RATE_LIMITS": "off"}
     server = Server(tmp_path_factory.mktemp("door"), environ=environ)
     yield server.start()
     server.kill()
@@ -322,6 +325,42 @@ def test_too_long_a_conversation_is_the_requests_fault(pair, provider, second):
 def test_the_desk_does_not_stand_in_where_json_is_wanted(server):
     with pytest.raises(openai.InternalServerError, match="plain text"):
         ask(client_of(server), response_format={"type": "json_object"})
+
+
+# ---- who may, and how often
+
+def test_the_limits_of_turns_hold_here_too(servers, provider):
+    client = client_of(servers(**openai_at(provider), TURNS_PER_MINUTE="2"))
+    for stream in (True, False):
+        assert ask(client, stream=stream)
+    with pytest.raises(openai.RateLimitError) as caught:
+        ask(client)
+    assert int(caught.value.response.headers["Retry-After"]) > 0
+    assert caught.value.code == "rate_limit_exceeded"
+    assert len(provider.requests) == 2
+
+
+def test_what_was_used_counts_for_the_day(servers, provider):
+    client = client_of(servers(**openai_at(provider), TOKENS_PER_DAY="28", RESERVE_TOKENS="1"))
+    for stream in (True, False):  # 14 tokens each
+        assert streamed(client)[0] if stream else ask(client)
+    with pytest.raises(openai.RateLimitError, match="28 tokens of today"):
+        ask(client)
+
+
+def test_with_accounts_an_api_token_is_the_key(servers, provider, tmp_path):
+    server = servers(**openai_at(provider), AUTH="password")
+    with pytest.raises(openai.AuthenticationError) as caught:
+        ask(client_of(server))
+    assert caught.value.code == "invalid_api_key"
+    assert provider.requests == []
+    environ = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ} | {"INSTANCE_DIR": str(tmp_path), "AUTH": "password"}
+    for command in (["users", "add", "ann", "--password", "correct horse battery"], ["tokens", "add", "ann"]):
+        done = subprocess.run([sys.executable, "-m", "flask", *command], cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+    token = max(done.stdout.split(), key=len)
+    client = openai.OpenAI(base_url=f"{server.url}/v1", api_key=token, max_retries=0, timeout=20)
+    assert ask(client).choices[0].message.content == "Hello from the fake."
 
 
 # ---- leaving

@@ -9,6 +9,7 @@ import pytest
 from services.workflows.catalogue import WORKFLOWS
 from tests.support.fake_provider import DONE, END, FakeProvider, Received, Script, chunk, events, ok, stop, usage
 from tests.support.fixtures import openai_at
+from tests.support.server import Server
 from tests.support.sse_client import Client, Frame, text_of
 from tests.workflows.fakes import verdict
 
@@ -38,10 +39,18 @@ def paced(seconds: dict[str, float], default: float = 0.2):
     return script
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def model() -> Iterator[FakeProvider]:
     with FakeProvider(paced({})) as fake:
         yield fake
+
+
+@pytest.fixture(scope="module")
+def steady(tmp_path_factory: pytest.TempPathFactory, model: FakeProvider) -> Iterator[Client]:
+    """A client of one server for all tests that leave it alive."""
+    server = Server(tmp_path_factory.mktemp("steady"), environ=openai_at(model)).start()
+    yield Client(server.url)
+    server.kill()
 
 
 def updates(frames: list[Frame], kind: str) -> list[str]:
@@ -53,9 +62,8 @@ def history_of(client: Client, frames: list[Frame]) -> dict:
     return next(m for m in conversation["messages"] if m["id"] == frames[0].data["messageId"])
 
 
-def test_a_workflow_takes_its_critical_path_and_shows_three_agents_at_once(servers, model):
-    model.default = paced({}, 0.6)
-    client = Client(servers(**openai_at(model)).url)
+def test_a_workflow_takes_its_critical_path_and_shows_three_agents_at_once(steady, model):
+    model.default, client = paced({}, 0.6), steady
     started = time.monotonic()
     with client.ask(QUESTION) as connection:
         frames = list(connection.frames())
@@ -68,37 +76,44 @@ def test_a_workflow_takes_its_critical_path_and_shows_three_agents_at_once(serve
     assert (run["state"], run["readers"], [node["state"] for node in run["nodes"]]) == ("done", 0, ["done"] * 5)
 
 
-@pytest.mark.parametrize("survivors", range(1, 6))
-def test_kill_9_after_each_node_loses_nothing_and_asks_nobody_twice(servers, model, survivors):
+def test_kill_9_after_each_node_loses_nothing_and_asks_nobody_twice(servers, model):
     model.default = paced({"trader": 0.35, "economist": 0.5}, 0.2)
     server = servers(**openai_at(model))
-    client, frames = Client(server.url), []
+    for survivors in range(1, 6):
+        model.forget()
+        location, frames = ask_until(Client(server.url), survivors)
+        server.kill()
+        finished = updates(frames, "agent.completed")
+        server = servers(**openai_at(model))
+        client = Client(server.url)
+        with client.follow(location, "{}-{}".format(*frames[-1].id)) as again:
+            frames += again.frames()
+        calls = Counter(map(node_of, model.requests))
+        assert all(calls[node] == 1 for node in finished), (survivors, calls)
+        assert frames[-1].event == "chat_completed" and sum(frame.terminal for frame in frames) == 1
+        assert [frame.id for frame in frames] == sorted({frame.id for frame in frames})
+        assert text_of(frames) == history_of(client, frames)["content"] == ANSWER
+        assert set(updates(frames, "agent.completed")) == set(NODES.values())
+
+
+def ask_until(client: Client, finished: int) -> tuple[str, list[Frame]]:
+    """Ask, and read until so many nodes are finished."""
+    frames: list[Frame] = []
     connection = client.ask(QUESTION)
-    location = connection.headers["Location"]
     for frame in connection.frames():
         frames.append(frame)
-        if len(updates(frames, "agent.completed")) == survivors:
+        if len(updates(frames, "agent.completed")) == finished:
             break
-    server.kill()
-    finished = updates(frames, "agent.completed")
-    client = Client(servers(**openai_at(model)).url)
-    with client.follow(location, "{}-{}".format(*frames[-1].id)) as again:
-        frames += again.frames()
-    calls = Counter(map(node_of, model.requests))
-    assert all(calls[node] == 1 for node in finished), calls
-    assert frames[-1].event == "chat_completed" and sum(frame.terminal for frame in frames) == 1
-    assert [frame.id for frame in frames] == sorted({frame.id for frame in frames})
-    assert text_of(frames) == history_of(client, frames)["content"] == ANSWER
-    assert set(updates(frames, "agent.completed")) == set(NODES.values())
+    return connection.headers["Location"], frames
 
 
 PHASES = {"before the first token of an agent": 0.0, "in parallel agents": 0.3, "in the risk manager": 1.2, "in the answer": 2.0}
 
 
 @pytest.mark.parametrize("seconds", PHASES.values(), ids=PHASES)
-def test_a_stop_closes_every_socket_and_nothing_comes_after(servers, model, seconds):
-    model.default = paced({}, 0.8)
-    client, frames = Client(servers(**openai_at(model)).url), []
+def test_a_stop_closes_every_socket_and_nothing_comes_after(steady, model, seconds):
+    model.forget()
+    model.default, client, frames = paced({}, 0.8), steady, []
     with client.ask(QUESTION) as connection:
         reading = connection.frames()
         frames.append(next(reading))
@@ -132,8 +147,8 @@ def test_without_any_key_a_whole_workflow_is_computed_in_a_second(server):
     assert last["evidence"]["items"] and not unmatched
 
 
-def test_two_runs_of_one_user_stay_apart(servers, model):
-    client = Client(servers(**openai_at(model)).url)
+def test_two_runs_of_one_user_stay_apart(steady, model):
+    model.default, client = paced({}), steady
     first, second = client.ask(QUESTION), client.ask("Bull and bear case for Microsoft", workflow="investmentResearch")
     for connection in (first, second):
         frames = list(connection.frames())

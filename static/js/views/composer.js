@@ -1,17 +1,21 @@
 // The composer: one form, whose fields become the body of a request. Enter asks, Shift+Enter is a new line.
 
+import { Answerers } from "./answerers.js";
+
 const SEPARATORS = /[\s,;]+/;
 
 export class Composer {
   #form;
   #ask;
   #symbols;
+  #answerers = null;
 
   // `ask(message, fields)` returns whether the question was taken.
   constructor(form, { ask }) {
     this.#form = form;
     this.#ask = ask;
     this.#symbols = new SymbolChips(form.querySelector("[data-symbols]"));
+    if (form.elements.answerer) this.#answerers = new Answerers(form.elements.answerer);
     this.text.addEventListener("keydown", (event) => this.#key(event));
     form.addEventListener("submit", (event) => this.#submit(event));
     if (!CSS.supports("field-sizing", "content")) this.text.addEventListener("input", () => this.#grow());
@@ -26,8 +30,13 @@ export class Composer {
     const { assistantType, timeframe, riskTolerance, workflow } = this.#form.elements;
     const context = { symbols: this.#symbols.values, timeframe: timeframe.value, riskTolerance: riskTolerance.value };
     const given = Object.entries(context).filter(([, value]) => value.length > 0);
-    const fields = { assistantType: assistantType.value, context: Object.fromEntries(given) };
+    const fields = { assistantType: assistantType.value, context: Object.fromEntries(given), ...this.answerer };
     return workflow ? { ...fields, workflow: workflow.value } : fields;
+  }
+
+  // Who shall answer: { provider, model }, or nothing for automatic.
+  get answerer() {
+    return this.#answerers?.choice ?? {};
   }
 
   set assistant(id) {

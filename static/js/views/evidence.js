@@ -15,7 +15,6 @@ export class EvidenceCard {
     this.#find = find;
     for (const name of ["pointerover", "focusin", "click"]) root.addEventListener(name, (event) => this.#look(event.target));
     addEventListener("keydown", (event) => event.key === "Escape" && this.#hide());
-    addEventListener("scroll", () => this.#hide(), { passive: true });
   }
 
   #look(target) {
@@ -42,7 +41,7 @@ export class EvidenceCard {
     slot(this.#card, "evidence").replaceChildren(...cells);
   }
 
-  // Below the figure, above it where there is no room, never over the edge.
+  // It scrolls with the page. Below the figure, above it where there is no room, never over the edge.
   #place(figure) {
     const card = this.#card.getBoundingClientRect();
     const below = figure.bottom + 8;

@@ -1,0 +1,63 @@
+# make run serves Tickertape on http://127.0.0.1:8000 (PORT, HOST, WEB_CONCURRENCY); make test proves it.
+# Both install what they need the first time, and are fast after that.
+
+BIN := .venv/bin
+ENV := .venv/.installed
+TEST_ENV := .venv/.installed-for-tests
+PEER_ENV := build/peer/.installed
+INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes
+COMPILE := $(BIN)/uv pip compile --universal --generate-hashes --no-header --python-version 3.11 --quiet
+
+.PHONY: run test test-js test-python test-browser bench eval lock clean
+
+run: $(ENV)
+	@exec $(BIN)/python -m gunicorn -c gunicorn.conf.py
+
+test: $(TEST_ENV)
+	@scripts/install-test-tools
+	@$(MAKE) --no-print-directory test-js test-python test-browser
+
+test-js:
+	@if command -v node >/dev/null; then node --test tests/js/*.test.mjs; fi
+
+test-python: $(TEST_ENV)
+	$(BIN)/python -m pytest
+
+# In a process of its own: Playwright's synchronous API and gevent's patches do not go together.
+test-browser: $(TEST_ENV)
+	@if ls tests/browser/test_*.py >/dev/null 2>&1; then $(BIN)/python -m pytest tests/browser; fi
+
+bench: $(TEST_ENV) $(PEER_ENV)
+	@for file in $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py)); do \
+		name=$$(basename $$file .py); echo "== $$name"; $(BIN)/python -m benchmarks.$$name || exit; done
+
+eval: $(TEST_ENV)
+	$(BIN)/python -m scripts.evaluate_detector
+
+# After a change of requirements*.txt; the locks are what gets installed.
+lock: $(ENV)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet uv
+	$(COMPILE) requirements.txt -o requirements.lock
+	$(COMPILE) requirements-test.txt -c requirements.lock -o requirements-test.lock
+
+clean:
+	rm -rf .venv build/peer
+
+$(BIN)/python:
+	@scripts/make-venv .venv
+
+$(ENV): requirements.lock | $(BIN)/python
+	@echo "Installing what the server needs …"
+	@$(INSTALL) -r requirements.lock
+	@touch $@
+
+$(TEST_ENV): requirements-test.lock $(ENV)
+	@echo "Installing what the tests need …"
+	@$(INSTALL) -r requirements-test.lock
+	@touch $@
+
+# What benchmarks/compare.py measures beside this server; nothing of it is needed to run or to test.
+$(PEER_ENV): benchmarks/requirements.txt
+	@scripts/make-venv build/peer
+	@build/peer/bin/python -m pip install --disable-pip-version-check --quiet -r benchmarks/requirements.txt
+	@touch $@
