@@ -16,6 +16,7 @@ from services.cancellation import Cancellation, Cancelled
 from services.errors import Gone, InvalidRequest, RateLimited, TickertapeError, Unavailable
 from services.events import ChatFailed, ChatStarted, Event, ProviderSwitched
 from services.limits import Limits
+from services.market.references import hiding
 from services.questions import Question
 from services.render import BlockRenderer
 from services.replay import replay
@@ -181,7 +182,7 @@ class ChatService:
         gevent.spawn(self._run, turn, turn_log, question.render == "html", work(cancellation), cancellation)
 
     def _run(self, turn: Turn, turn_log: TurnLog, html: bool, work: Work, cancellation: Cancellation) -> None:
-        answer = Answer(turn.message_id, turn_log, BlockRenderer(offload=get_hub().threadpool.apply) if html else None)
+        answer = Answer(turn.message_id, turn_log, BlockRenderer(text_rule=hiding, offload=get_hub().threadpool.apply) if html else None)
         budget = get_hub().loop.timer(self._settings.turn_budget_s)
         budget.start(cancellation.cancel, "deadline")
         try:
