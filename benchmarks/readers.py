@@ -1,6 +1,6 @@
 """How many readers one worker carries: idle ones, ones at 10 tokens a second, and ones that vanish.
 
-    python -m benchmarks.readers [idle] [steady] [vanish]
+    python -m benchmarks.readers [idle] [steady] [vanish] [--workers 1]
 
 One gunicorn worker over SQLite, a model's server in C, and this process as all the clients, by epoll. Exits with 1 when a
 figure misses its target: 5,000 idle streams within 250 MB; 1,000 answers of 10 tokens a second with a p99 of 100 ms from the
@@ -34,10 +34,13 @@ VANISH, AT_ONCE, LEFT_MB = 10_000, 250, 10
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("only", nargs="*", choices=["idle", "steady", "vanish", []])
-    wanted = parser.parse_args().only or ["idle", "steady", "vanish"]
+    parser.add_argument("--workers", type=int, default=1, help="of the server of `steady`; the others have one")
+    options = parser.parse_args()
+    wanted = options.only or ["idle", "steady", "vanish"]
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    results = [globals()[name]() for name in wanted]
+    runs = {"idle": idle, "steady": lambda: steady(options.workers), "vanish": vanish}
+    results = [runs[name]() for name in wanted]
     for text, ok in results:
         print(f"{'ok  ' if ok else 'MISS'} {text}")
     return 0 if all(ok for _, ok in results) else 1
@@ -46,13 +49,13 @@ def main() -> int:
 class House:
     """A server with one worker, and a model that sends `tokens`, `interval_us` apart."""
 
-    def __init__(self, tokens: int, interval_us: int) -> None:
+    def __init__(self, tokens: int, interval_us: int, workers: int = 1) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="tickertape-bench-"))
         compiler = shutil.which("cc") or sys.exit("a C compiler is needed for the model's server")
         subprocess.run([compiler, "-O2", "-o", self._folder / "upstream", HERE / "upstream.c"], check=True)
         port = free_port()
         self._upstream = subprocess.Popen([self._folder / "upstream", str(port), str(tokens), str(interval_us)], stdout=subprocess.DEVNULL)
-        self.server = Server(self._folder, environ={
+        self.server = Server(self._folder, workers=workers, environ={
             "OPENAI_BASE_URL": f"http://127.0.0.1:{port}/v1", "OPENAI_API_KEY": "sk-bench", "OPENAI_MODEL": "bench",
             "LLM_PRIORITY": "openai", "RATE_LIMITS": "off", "WORKER_GONE_S": "60", "STREAM_RETRY_MS": "1500",
         }).start()
@@ -70,13 +73,14 @@ class House:
         return self.server.worker_pids()[0]
 
     def memory(self) -> float:
-        """Resident MB of the worker."""
-        line = next(line for line in Path(f"/proc/{self.worker}/status").read_text().splitlines() if line.startswith("VmRSS"))
-        return int(line.split()[1]) / 1024
+        """Resident MB of the workers."""
+        lines = [line for pid in self.server.worker_pids() for line in Path(f"/proc/{pid}/status").read_text().splitlines()]
+        return sum(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
 
     def cpu(self) -> float:
-        fields = Path(f"/proc/{self.worker}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """Seconds of the workers."""
+        stats = [Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split() for pid in self.server.worker_pids()]
+        return sum(int(fields[11]) + int(fields[12]) for fields in stats) / os.sysconf("SC_CLK_TCK")
 
     def descriptors(self) -> int:
         return len(os.listdir(f"/proc/{self.worker}/fd"))
@@ -161,8 +165,8 @@ def idle() -> tuple[str, bool]:
             len(greeted) == IDLE and after <= IDLE_MB)
 
 
-def steady() -> tuple[str, bool]:
-    with House(tokens=TOKENS, interval_us=1_000_000 // RATE) as house:
+def steady(workers: int) -> tuple[str, bool]:
+    with House(tokens=TOKENS, interval_us=1_000_000 // RATE, workers=workers) as house:
         clients, delays, ended, request = Clients(house.server.port), [], 0, house.post()
         for _ in range(STEADY):  # spread over two seconds, as no crowd asks in one moment
             clients.connect(request)
@@ -180,7 +184,7 @@ def steady() -> tuple[str, bool]:
         clients.close()
     delays.sort()
     p50, p99 = (delays[int(len(delays) * part)] * 1000 for part in (0.5, 0.99))
-    return (f"steady: {STEADY} answers at {rate / STEADY:.1f} tokens/s each, p50 {p50:.0f} ms, p99 {p99:.0f} ms, "
+    return (f"steady: {STEADY} answers on {workers} worker(s) at {rate / STEADY:.1f} tokens/s each, p50 {p50:.0f} ms, p99 {p99:.0f} ms, "
             f"{busy:.0%} of a core ({busy / rate * 1e6:.0f} us a token), {memory:.0f} MB, {ended} ended", p99 <= P99_MS)
 
 
@@ -201,7 +205,7 @@ def vanish() -> tuple[str, bool]:
         request = house.get(house.ask())
         clients = Clients(house.server.port)
         for _ in range(2):  # what the first ones leave are caches, and the arenas of as many as were there at once
-            _come_and_go(clients, request, 2_000)
+            _come_and_go(clients, request, 5_000)
             _settle(house)
         before = house.state()
         began = time.monotonic()

@@ -13,6 +13,7 @@ from blueprints.words import ASSISTANTS, ENDINGS, GROUP, MODULES, RISKS, STARTER
 from services import sse
 from services.errors import InvalidRequest, RateLimited, TickertapeError
 from services.live_page import live_page
+from services.market.references import hiding
 from services.questions import parse_question, text_of
 from services.render import BlockRenderer
 from services.store.accounts import Identity
@@ -165,7 +166,7 @@ def _shown(message: Json) -> dict[str, object]:
     """A message for the template; one that is being written as its finished blocks and the open text after them."""
     shown = {"made": {}} | dict(message)
     if message["role"] == "assistant" and message["status"] == "streaming":
-        renderer = BlockRenderer()
+        renderer = BlockRenderer(text_rule=hiding)
         shown["blocks"] = renderer.feed(message["content"])
         shown["tail"] = message["content"][renderer.end:]
     return shown
@@ -215,10 +216,9 @@ def asked_with(message: Json) -> list[str]:
 
 
 def cited(evidence: Json | None) -> list[Json]:
-    """The items of evidence that bear out a figure of the answer, in the order of the figures."""
+    """The items of evidence the answer uses, as its notes are numbered."""
     items = {item["id"]: item for item in (evidence or {}).get("items", [])}
-    ids = dict.fromkeys(mark["evidenceId"] for mark in (evidence or {}).get("marks", []))
-    return [items[id] for id in ids if id in items]
+    return [items[id] for id in (evidence or {}).get("cited", []) if id in items]
 
 
 def source_words(item: Json) -> str:

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from services.render import render
+from services.market.references import hidden
+from services.presentation import plain_html
 
 Json = Mapping[str, object]
 
@@ -42,8 +43,8 @@ def _agent(node: Json) -> dict[str, object]:
     known = bool(verdict) and not verdict.get("abstained")
     return {
         "id": node["id"], "name": node["name"], "state": state, "took": duration(took) if took is not None else STATES[state],
-        "summary": said, "stance": verdict["stance"] if known else None, "verdict": verdict_words(verdict),
-        "html": render(str(node.get("text") or "")),
+        "summary": hidden(str(said)), "stance": verdict["stance"] if known else None, "verdict": verdict_words(verdict),
+        "html": plain_html(str(node.get("text") or "")),
     }
 
 

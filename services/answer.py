@@ -32,6 +32,7 @@ class Answer:
         self.model: str | None = None
         self.finish_reason = "stop"
         self.trail = Trail()  # filled by the LLM service, also for an answer that is stopped or fails
+        self.kept = ""  # what an earlier attempt wrote: better than nothing, should this one write nothing
         self.switches: list[dict[str, object]] = []
         self.pack: EvidencePack | None = None
         self.run: Run | None = None
@@ -107,7 +108,9 @@ class Answer:
             self._show(self._renderer.feed(text))
 
     def finish(self) -> None:
-        """Close the last block. Nothing is taken after this."""
+        """Close the last block. Nothing is taken after this. Where nothing was written, `kept` text is the answer."""
+        if self.kept and not self.text:
+            self._content(self.kept)
         if self._renderer is not None:
             self._show(self._renderer.finish())
 

@@ -16,6 +16,7 @@ from services.cancellation import Cancellation, Cancelled
 from services.errors import Gone, InvalidRequest, RateLimited, TickertapeError, Unavailable
 from services.events import ChatFailed, ChatStarted, Event, ProviderSwitched
 from services.limits import Limits
+from services.market.references import hiding
 from services.questions import Question
 from services.render import BlockRenderer
 from services.replay import replay
@@ -126,13 +127,14 @@ class ChatService:
         turn_log = self._streams.produce(turn.id, turn.attempt)
         if not stored:
             turn_log.append(_started(turn, question))
+        text = replay(stored).text
         if turn.stop_requested or self._is_hopeless(turn) or understood is None:
-            text, state = replay(stored).text, RunState.of(stored)
+            state = RunState.of(stored)
             turn_log.append(_taken_over(turn, len(text), "The server was restarted; the answer ends here."))
             self._launch(turn, turn_log, question, lambda cancellation: lambda answer: self._give_up(turn, text, state, answer))
         else:
             turn_log.append(_taken_over(turn, 0, "The server was restarted; the answer starts again."))
-            self._answer(turn, turn_log, question, claimed.earlier)
+            self._answer(turn, turn_log, question, claimed.earlier, kept=text)
 
     def workflow_state(self, turn: Turn) -> tuple[RunState, int]:
         """How a turn's workflow stands, and how many readers of this worker follow it."""
@@ -164,8 +166,15 @@ class ChatService:
         except IntegrityError:  # the same key at the same moment on another connection: now it can be found
             return self._database.write_plainly(begin)
 
-    def _answer(self, turn: Turn, turn_log: TurnLog, question: Question, earlier: list[dict[str, str]]) -> None:
-        self._launch(turn, turn_log, question, lambda cancellation: self._answering.work(turn, question, earlier, cancellation))
+    def _answer(self, turn: Turn, turn_log: TurnLog, question: Question, earlier: list[dict[str, str]], kept: str = "") -> None:
+        def work(cancellation: Cancellation) -> Work:
+            write = self._answering.work(turn, question, earlier, cancellation)
+
+            def keeping(answer: Answer) -> Ended:
+                answer.kept = kept
+                return write(answer)
+            return keeping
+        self._launch(turn, turn_log, question, work)
 
     def _launch(self, turn: Turn, turn_log: TurnLog, question: Question, work: Callable[[Cancellation], Work]) -> None:
         cancellation = self._running[turn.id] = Cancellation()
@@ -173,7 +182,7 @@ class ChatService:
         gevent.spawn(self._run, turn, turn_log, question.render == "html", work(cancellation), cancellation)
 
     def _run(self, turn: Turn, turn_log: TurnLog, html: bool, work: Work, cancellation: Cancellation) -> None:
-        answer = Answer(turn.message_id, turn_log, BlockRenderer(offload=get_hub().threadpool.apply) if html else None)
+        answer = Answer(turn.message_id, turn_log, BlockRenderer(text_rule=hiding, offload=get_hub().threadpool.apply) if html else None)
         budget = get_hub().loop.timer(self._settings.turn_budget_s)
         budget.start(cancellation.cancel, "deadline")
         try:

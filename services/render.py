@@ -38,6 +38,7 @@ class Block(NamedTuple):
     end: int
 
 
+_LIKE_AN_ID = re.compile(r"\[?[\w.^=~-]{1,40}:[a-z][a-z0-9_]{0,40}\]?")
 # A browser takes `https:///host` to host, where nobody could be shown one.
 _LINKS = re.compile(r"(?:https?://[^/?#]|mailto:)", re.IGNORECASE)
 _TAGS = frozenset(
@@ -50,7 +51,7 @@ _ATTRIBUTES: dict[str, set[str]] = {
     "div": {"class", "tabindex", "role", "aria-label"},
     "ol": {"start"},
     "span": {"class", "tabindex", "role", "aria-describedby", "data-evidence"},
-    "sup": {"class"},
+    "sup": {"class", "tabindex", "data-evidence"},
     "td": {"class"},
     "th": {"class"},
 }
@@ -101,6 +102,16 @@ class _HTML(RendererHTML):
         if rule is None or env.get("link"):
             return escapeHtml(tokens[idx].content)
         return rule(tokens[idx].content)
+
+    def code_inline(self, tokens: list[Token], idx: int, options: object, env: dict) -> str:
+        """An evidence id that a model put in code marks is no code: the rule may show it otherwise."""
+        rule: TextRule | None = env.get("text_rule")
+        content = tokens[idx].content
+        if rule is not None and not env.get("link") and _LIKE_AN_ID.fullmatch(content):
+            shown = rule(content)
+            if shown != escapeHtml(content):
+                return shown
+        return super().code_inline(tokens, idx, options, env)
 
     def link_open(self, tokens: list[Token], idx: int, options: object, env: dict) -> str:
         env["link"] = (str(tokens[idx].attrGet("href") or ""), _text_of(tokens, idx))

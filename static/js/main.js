@@ -2,6 +2,7 @@
 
 import { ChatClient } from "./client.js";
 import { conversationUrl, slot } from "./dom.js";
+import { hidden } from "./references.js";
 import { createChatStore } from "./store.js";
 import { Tabs } from "./tabs.js";
 import { Composer } from "./views/composer.js";
@@ -165,7 +166,7 @@ class Page {
   }
 
   async #copy(button) {
-    const text = button.closest(".answer").querySelector("template.source").content.textContent;
+    const text = hidden(button.closest(".answer").querySelector("template.source").content.textContent);
     const label = slot(button, "copy-label");
     label.textContent = (await toClipboard(text)) ? "Copied" : "Cannot copy";
     setTimeout(() => (label.textContent = "Copy"), 1600);

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Site
-from tests.browser.test_answers import answer, ask, complete, say
+from tests.browser.test_answers import answer, ask, complete, prose, say
 from tests.support.fake_provider import CUT, DONE, END, chunk, events, ok, stop
 
 Open = Callable[..., Page]
@@ -175,6 +175,38 @@ def test_a_figure_tells_where_it_is_from_to_pointer_and_keyboard(keyless: Site, 
     expect(figure).to_have_attribute("aria-describedby", "evidence-card")
     page.locator(".sources summary").click()
     expect(page.locator(".sources li").first).to_be_visible()
+
+
+def test_evidence_a_model_names_is_a_numbered_note_and_never_raw(site: Site, open_page: Open) -> None:
+    text = "It fell [AAPL:total_return] [^GSPC:made_up] with a beta (AAPL:beta, AAPL:total_return).\n\nAgain `AAPL:beta`. "
+    site.first.play(*say(text + "More words. " * 12, pause=0.01, pieces=3))
+    page = open_page(site.url)
+    page.evaluate("""() => {
+        window.raw = [];
+        const look = () => { const text = document.querySelector(".answer [data-slot=body]")?.textContent ?? ""; if (/AAPL:|GSPC|total_|beta,|made_/.test(text)) window.raw.push(text); };
+        new MutationObserver(look).observe(document.querySelector("[data-slot=transcript]"), { childList: true, characterData: true, subtree: true });
+    }""")
+    ask(page, "How did AAPL do?")
+    complete(page)
+    assert page.evaluate("() => window.raw") == []
+    notes = page.locator(".prose sup.ref")
+    expect(notes).to_have_text(["1", "2", "1", "2"])
+    card = page.locator("#evidence-card")
+    notes.first.hover()
+    expect(card).to_contain_text("Total return")
+    expect(card).to_contain_text("prod(1 + r) - 1")
+    expect(card).to_contain_text(re.compile(r"\d{4}-\d\d-\d\d to \d{4}-\d\d-\d\d"))
+    page.keyboard.press("Escape")
+    expect(card).to_be_hidden()
+    notes.nth(1).focus()
+    expect(card).to_contain_text("Beta")
+    page.locator(".question").click()
+    expect(card).to_be_hidden()
+    page.locator(".sources summary").click()
+    expect(page.locator(".sources li b")).to_have_text([re.compile("Total return"), re.compile("Beta")])
+    page.reload()
+    expect(page.locator(".prose sup.ref")).to_have_text(["1", "2", "1", "2"])
+    assert "AAPL:beta" not in prose(page).replace('data-evidence="AAPL:beta"', "")
 
 
 def test_the_drawer_works_on_a_phone_with_and_without_scripts(site: Site, open_page: Open) -> None:

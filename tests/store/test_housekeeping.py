@@ -7,6 +7,7 @@ import pytest
 from gevent.event import Event as Gate
 from sqlalchemy import select, update
 
+from services.errors import Unavailable
 from services.store import turns
 from services.store.models import Message, Turn, User, Worker, new_id
 from services.store.users import Users
@@ -52,6 +53,18 @@ def test_a_turn_of_a_silent_worker_is_taken_over_by_another_and_finished(app, cl
     assert text_of(frames) == ANSWER
     turn = turn_of(other, stream_id)
     assert (turn.status, turn.attempt) == ("completed", 2)
+
+
+def test_what_was_written_stays_when_the_next_attempt_writes_nothing(app, client, make_app, llm):
+    stream_id = orphaned(app, client, llm)
+    other = make_app()
+    llm.play(Unavailable("Nobody could answer."))
+    adopt(other)
+    asking = other.test_client()
+    frames = frames_of(asking.get(f"/api/chat/streams/{stream_id}", headers={"X-User-Id": "ann"}))
+    assert (frames[-1].event, frames[-1].data["partial"], text_of(frames)) == ("error", True, "one two")
+    conversation = asking.get(f"/api/conversations/{turn_of(other, stream_id).conversation_id}", headers={"X-User-Id": "ann"}).json
+    assert conversation["messages"][-1]["content"] == "one two"
 
 
 def test_only_one_of_two_workers_gets_an_orphan(app, client, make_app, llm):

@@ -4,6 +4,7 @@
 // open text lies in pieces of a few lines each, because a browser lays out a whole block anew for every letter in it.
 
 import { clone, conversationUrl, fromServer, seconds, setText, slot } from "../dom.js";
+import { settled } from "../references.js";
 import { WorkflowView } from "./workflow.js";
 
 const PIECE = 1500; // characters after which the next line begins a new piece
@@ -21,6 +22,7 @@ export class AnswerView {
   #stale = false;
   #scheduled = 0;
   #piece = null;
+  #held = ""; // the end of the open text, while it may be an evidence id
   #workflow = null;
 
   constructor(article, answer, { onPaint = () => {} } = {}) {
@@ -81,6 +83,7 @@ export class AnswerView {
     this.#tail.replaceChildren();
     delete this.#tail.dataset.kind;
     this.#piece = null;
+    this.#held = "";
     this.#append(this.#answer.tail);
   }
 
@@ -94,7 +97,9 @@ export class AnswerView {
     return group;
   }
 
-  #append(text) {
+  #append(arrived) {
+    let text;
+    [text, this.#held] = settled(this.#held + arrived);
     if (!this.#piece) {
       text = text.replace(/^\n+/, ""); // blank lines between blocks are space, not text
       if (text === "") return;
@@ -165,7 +170,7 @@ export class AnswerView {
   #paintSources(evidence) {
     this.#keep("evidence", JSON.stringify(evidence));
     const items = new Map((evidence.items ?? []).map((item) => [item.id, item]));
-    const cited = [...new Set((evidence.marks ?? []).map((mark) => mark.evidenceId))].map((id) => items.get(id)).filter(Boolean);
+    const cited = (evidence.cited ?? []).map((id) => items.get(id)).filter(Boolean);
     slot(this.#article, "sources").hidden = cited.length === 0;
     setText(this.#article, "source-count", String(cited.length));
     slot(this.#article, "source-list").replaceChildren(...cited.map(sourceLine));

@@ -2,14 +2,14 @@
 
 import { slot } from "../dom.js";
 
-const ROWS = [["Source", "source"], ["As of", "asOf"], ["Formula", "formula"]];
+const ROWS = [["Symbol", "symbol"], ["Days", "days"], ["Source", "source"], ["As of", "asOf"], ["Formula", "formula"]];
 
 export class EvidenceCard {
   #card;
   #find;
   #figure = null;
 
-  // `find(article, id)` returns the evidence item { label, value, unit, source, asOf, formula }, or nothing.
+  // `find(article, id)` returns the evidence item { label, shown, symbol, from, to, source, asOf, formula }, or nothing.
   constructor(card, root, find) {
     this.#card = card;
     this.#find = find;
@@ -18,7 +18,7 @@ export class EvidenceCard {
   }
 
   #look(target) {
-    const figure = target.closest?.(".n[data-evidence]");
+    const figure = target.closest?.("[data-evidence]");
     const item = figure && this.#find(figure.closest(".answer"), figure.dataset.evidence);
     if (!item) return this.#hide();
     this.#hide();
@@ -31,7 +31,9 @@ export class EvidenceCard {
 
   #fill(item) {
     const rows = [[item.label, item.shown ?? String(item.value)]];
-    for (const [name, key] of ROWS) if (item[key]) rows.push([name, item[key]]);
+    const said = { ...item, days: item.from && item.to ? `${item.from} to ${item.to}` : "" };
+    if (said.days.endsWith(item.asOf)) said.asOf = ""; // the last of those days
+    for (const [name, key] of ROWS) if (said[key]) rows.push([name, said[key]]);
     const cells = rows.flatMap(([name, value]) => {
       const [term, detail] = [document.createElement("dt"), document.createElement("dd")];
       term.textContent = name;

@@ -1,6 +1,7 @@
 // The panel of a workflow: drawn once, then each agent's card follows its state. blueprints/panel.py says the same
 // words of a run that is over.
 
+import { hidden, settled } from "../references.js";
 import { clone, seconds, setText, slot } from "../dom.js";
 
 const STATES = { waiting: "", running: "working", done: "", failed: "failed", skipped: "skipped", stopped: "stopped" };
@@ -65,7 +66,7 @@ function drawAgent(card, agent) {
   setText(card, "agent-name", agent.name ?? assistantName(agent.agent));
   setText(card, "agent-time", agent.durationMs === undefined ? STATES[state] : seconds(agent.durationMs));
   setText(card, "agent-view", view(agent));
-  drawText(slot(card, "agent-text"), agent.text);
+  drawText(slot(card, "agent-text"), state === "running" ? settled(agent.text)[0] : plain(hidden(agent.text)));
   const known = verdict && !verdict.abstained;
   const words = verdictWords(verdict);
   setText(card, "agent-verdict", words);
@@ -78,17 +79,23 @@ function drawAgent(card, agent) {
 
 // One line: what it concluded, what went wrong, what it is writing just now, or its task.
 function view({ verdict, state, message, text, task }) {
-  if (verdict?.summary) return verdict.summary;
+  if (verdict?.summary) return hidden(verdict.summary);
   if (state === "failed" || state === "skipped") return message ?? task;
-  if (state === "running" && text) return `…${text.slice(-GLIMPSE).replace(/\s+/g, " ")}`;
+  if (state === "running" && text) return `…${plain(settled(text)[0]).slice(-GLIMPSE).replace(/\s+/g, " ")}`;
   return task ?? message;
 }
 
 function drawText(element, text) {
+  if (element.firstElementChild) return; // the server's HTML is there already
   element.firstChild ?? element.append("");
-  const shown = element.firstChild.length;
-  if (text.length > shown) element.firstChild.appendData(text.slice(shown));
-  else if (text.length < shown) element.textContent = text;
+  const node = element.firstChild;
+  if (text.startsWith(node.data)) node.appendData(text.slice(node.length));
+  else node.data = text;
+}
+
+// Without the signs of Markdown: until the server has rendered it.
+function plain(text) {
+  return text.replace(/^#{1,6} +/gm, "").replace(/^([ \t]*)[-*] +/gm, "$1• ").replace(/(\*\*|__)(?=\S)(.+?)\1/g, "$2");
 }
 
 function verdictWords(verdict) {
