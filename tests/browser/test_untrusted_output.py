@@ -36,11 +36,12 @@ addEventListener("securitypolicyviolation", (event) => tell("policy: " + event.v
 AUDIT = """() => {
     const found = [];
     const report = (element) => found.push(element.outerHTML.slice(0, 200));
-    const allowed = new Set(("a blockquote br code div em h3 h4 h5 h6 hr li ol p pre s span strong sub sup table tbody td th thead tr ul").split(" "));
+    const allowed = new Set("a blockquote br code div em h3 h4 h5 h6 hr li ol p pre s span strong sub sup table tbody td th thead tr ul".split(" "));
     const attributes = new Set("href rel class start tabindex role aria-label aria-describedby data-evidence data-end data-slot data-kind".split(" "));
+    const odd = (element) => !allowed.has(element.localName) || element.getAttributeNames().some((name) => !attributes.has(name));
     for (const place of document.querySelectorAll(".prose, .agent-text, .reasoning-text, .made > span, .sources li > *, #evidence-card dd"))
         for (const element of place.querySelectorAll("*"))
-            if (!element.closest(".mk-figure") && (!allowed.has(element.localName) || element.getAttributeNames().some((name) => !attributes.has(name)))) report(element);
+            if (!element.closest(".mk-figure") && odd(element)) report(element);  // charts are ours
     for (const element of document.querySelectorAll("*"))
         if (element.getAttributeNames().some((name) => name.startsWith("on"))) report(element);
     document.querySelectorAll("main :is(script, style, link, meta, base, img, image, picture, iframe, object, embed, video, audio, [style])").forEach(report);
@@ -192,8 +193,9 @@ def test_there_are_two_hundred_payloads_and_more() -> None:
 def test_the_watch_sees_what_it_is_there_for(watch: Watch, misled: Site) -> None:
     """Put into a page as they are, the same payloads do run and ask: what passes below is our doing."""
     page = watch.open(misled.url)
-    page.evaluate("(html) => document.querySelector('main').setHTMLUnsafe(html)",
-                  "<img src=x onerror=ran(1)><img src=https://elsewhere.invalid/x.png><p style='color:red'>x</p><a href='javascript:ran(1)' id=link>x</a>")
+    raw = ("<img src=x onerror=ran(1)><img src=https://elsewhere.invalid/x.png><p style='color:red'>x</p>"
+           "<a href='javascript:ran(1)' id=link>x</a>")
+    page.evaluate("(html) => document.querySelector('main').setHTMLUnsafe(html)", raw)
     page.evaluate("() => document.getElementById('link').click()")
     page.wait_for_timeout(200)
     happened = {what.split(" ")[0] for what in watch.seen}
