@@ -165,7 +165,8 @@ class Answer:
         return {
             "ttftMs": round((self._first - self._started) * 1000) if self._first is not None else None,
             "durationMs": round((now - self._started) * 1000),
-            "tokensPerSecond": round(self.completion_tokens / writing, 1) if writing > 0.001 else None,
+            # A workflow's tokens are mostly its agents', written before the answer began.
+            "tokensPerSecond": round((self._tokens if self.run else self.completion_tokens) / writing, 1) if writing > 0.001 else None,
             "attempts": [wire(attempt) for attempt in self.trail.attempts],
         }
 
