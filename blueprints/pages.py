@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from flask import Blueprint, Flask, Response, current_app, g, redirect, render_template, request, url_for
 from flask.sansio.blueprints import BlueprintSetupState
 
-from blueprints.answerers import chosen, has_model, line, menu
+from blueprints.answerers import EMBEDDED, EMBEDDED_NAME, chosen, has_model, line, menu
 from blueprints.edge import asking, asking_or_new, caller_address, csrf_token, identity, services
 from blueprints.panel import duration, panel
 from blueprints.words import ASSISTANTS, ENDINGS, GROUP, MODULES, RISKS, STARTERS, STYLES, TIMEFRAMES
@@ -17,6 +17,7 @@ from services.market.references import hiding
 from services.questions import parse_question, text_of
 from services.render import BlockRenderer
 from services.store.accounts import Identity
+from services.workflows.catalogue import MAX_SYMBOL_NODES, WORKFLOWS
 
 blueprint = Blueprint("pages", __name__)
 
@@ -194,8 +195,9 @@ def _by_day(found: list[Json]) -> list[tuple[str, list[Json]]]:
 
 
 def _workflows() -> list[Json]:
-    """The workflows a question can ask for."""
-    return services().workflows.catalogue()
+    """The workflows a question can ask for, each with how many of its agents there are for every symbol."""
+    return [entry | {"perSymbol": sum(node.per_symbol for node in WORKFLOWS[entry["id"]].nodes), "mostSymbols": MAX_SYMBOL_NODES}
+            for entry in services().workflows.catalogue()]
 
 
 def _providers() -> dict[str, object]:
@@ -236,7 +238,7 @@ def _words(state: BlueprintSetupState) -> None:
     """What every template and macro may use; macros do not see a context."""
     state.app.jinja_env.globals.update(
         ASSISTANTS=ASSISTANTS, TIMEFRAMES=TIMEFRAMES, RISKS=RISKS, STARTERS=STARTERS, ENDINGS=ENDINGS, GROUP=GROUP,
-        STYLES=STYLES, MODULES=MODULES, asked_with=asked_with, cited=cited, source_words=source_words, panel=panel, seconds=duration, version_url=version_url,
+        STYLES=STYLES, MODULES=MODULES, EMBEDDED=EMBEDDED, EMBEDDED_NAME=EMBEDDED_NAME, asked_with=asked_with, cited=cited, source_words=source_words, panel=panel, seconds=duration, version_url=version_url,
     )
 
 

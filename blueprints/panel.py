@@ -1,5 +1,6 @@
 """A workflow's run as its panel shows it: the same words as static/js/views/workflow.js says while it runs. Pure."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 from services.market.references import hidden
@@ -8,6 +9,9 @@ from services.presentation import plain_html
 Json = Mapping[str, object]
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+PER_CENT = re.compile(r"(?<=\d) %")  # a sign that never stands alone on a line
+DEBATE = "marketDebate"
+SPEAKERS = ("bull", "bear")  # who speaks in a debate: their words stand open, in turns; the others judge
 STATES = {"waiting": "", "running": "working", "done": "", "failed": "failed", "skipped": "skipped", "stopped": "stopped"}
 
 
@@ -16,7 +20,8 @@ def panel(run: Json) -> dict[str, object]:
     nodes = run["nodes"]
     columns = stages(nodes)
     return {
-        "name": run["name"], "state": run["state"], "why": run.get("reason") or "", "stages": [[_agent(node) for node in column] for column in columns],
+        "name": run["name"], "state": run["state"], "why": run.get("reason") or "", 
+        "kind": "debate" if run.get("workflow") == DEBATE else "", "stages": [[_agent(node) for node in column] for column in columns],
         "summary": _summary(len(nodes), max(map(len, columns), default=0)), "total": _total(run, nodes), "verdict": _overall(run),
     }
 
@@ -37,13 +42,14 @@ def duration(milliseconds: float) -> str:
 def _agent(node: Json) -> dict[str, object]:
     result = node.get("result") or {}
     verdict = result.get("verdict") or {}
+    speaks = node["agent"] in SPEAKERS
     took = result.get("durationMs")
     state = node["state"]
-    said = verdict.get("summary") or (node.get("message") if state in ("failed", "skipped") else None) or node["task"]
+    said = (verdict.get("summary") if not speaks else None) or (node.get("message") if state in ("failed", "skipped") else None) or node["task"]
     known = bool(verdict) and not verdict.get("abstained")
     return {
-        "id": node["id"], "name": node["name"], "state": state, "took": duration(took) if took is not None else STATES[state],
-        "summary": hidden(str(said)), "stance": verdict["stance"] if known else None, "verdict": verdict_words(verdict),
+        "id": node["id"], "speaker": node["agent"] if speaks else "", "name": node["name"], "state": state, "took": duration(took) if took is not None else STATES[state],
+        "summary": PER_CENT.sub("\N{NO-BREAK SPACE}%", hidden(str(said))), "stance": verdict["stance"] if known else None, "verdict": verdict_words(verdict),
         "html": plain_html(str(node.get("text") or "")),
     }
 

@@ -44,3 +44,18 @@ def test_who_abstains_has_no_view() -> None:
 
 def test_times_are_said_as_a_person_reads_them() -> None:
     assert [duration(value) for value in (0.4, 99, 100, 4_060)] == ["0 ms", "99 ms", "0.1 s", "4.1 s"]
+
+
+def test_a_debate_has_two_voices_whose_words_stand_open() -> None:
+    verdict = {"stance": 0.4, "label": "positive", "confidence": 58, "summary": "Cheap", "abstained": False}
+    shown = panel(run(node("bull", result={"verdict": verdict}), node("bear"), node("advisor", "bull", "bear"), workflow="marketDebate"))
+    bull, bear = shown["stages"][0]
+    assert shown["kind"] == "debate" and panel(run(node("a")))["kind"] == ""
+    assert (bull["speaker"], bear["speaker"], shown["stages"][1][0]["speaker"]) == ("bull", "bear", "")
+    assert bull["summary"] == "task of bull"
+
+
+def test_ids_of_evidence_are_not_shown_in_what_agents_say() -> None:
+    verdict = {"stance": 0.4, "summary": "Growing [AAPL:cagr]", "abstained": False}
+    agent = panel(run(node("a", result={"verdict": verdict}, text="It grows (AAPL:cagr).")))["stages"][0][0]
+    assert (agent["summary"], agent["html"]) == ("Growing", "<p>It grows.</p>\n")

@@ -15,6 +15,8 @@ import { StatusLine } from "./views/status.js";
 import { Transcript } from "./views/transcript.js";
 import { assistantName } from "./views/workflow.js";
 
+const MENUS = "details:is(.menu, .person)[open]";
+
 class Page {
   #client = new ChatClient({
     endpoint: document.body.dataset.endpoint,
@@ -29,6 +31,7 @@ class Page {
   #palette = new Palette(document.getElementById("palette"), () => this.#commands());
   #tabs = new Tabs((turn) => this.#otherTab(turn));
   #waiting = false; // for a rate limit to pass
+  #directly = null; // the answer that is being stopped to be given without agents
 
   constructor() {
     new Rail(document.getElementById("rail"));
@@ -52,7 +55,7 @@ class Page {
     this.#store.subscribe((change) => this.#changed(change));
     for (const message of messages) if (message.status === "streaming") this.#store.resume(message.id);
     this.#showStreaming();
-    if (conversationId && messages.length > 2) this.#follow.jump();
+    if (messages.length > 2) this.#follow.begin(...[...column.querySelectorAll(":scope > .turn")].slice(-2));
   }
 
   #changed(change) {
@@ -63,6 +66,7 @@ class Page {
     else if (change.type === "not_asked") this.#notAsked(change);
     else if (change.type === "reload") this.#reload();
     else if (change.type === "chat_completed" && change.event.html === undefined) this.#reload();
+    if (this.#directly && this.#directly === change.message && !this.#store.isStreaming) this.#answerDirectly();
   }
 
   #showStreaming() {
@@ -138,11 +142,11 @@ class Page {
   #click(event) {
     const action = event.target.closest("[data-action]");
     if (action?.dataset.action === "stop") this.#stop();
+    else if (action?.dataset.action === "direct") this.#stopAgents(action.closest(".answer"));
     else if (action?.dataset.action === "palette") this.#palette.open();
     else if (action?.dataset.action === "print") print();
     else if (action?.dataset.action === "copy") this.#copy(action);
-    const menu = slot(document, "menu");
-    if (menu?.open && !menu.contains(event.target)) menu.open = false;
+    for (const menu of document.querySelectorAll(MENUS)) if (!menu.contains(event.target)) menu.open = false;
   }
 
   #key(event) {
@@ -153,8 +157,8 @@ class Page {
   }
 
   #escape() {
-    const menu = slot(document, "menu");
-    if (menu?.open) {
+    const menu = document.querySelector(MENUS);
+    if (menu) {
       menu.open = false;
       menu.querySelector("summary").focus();
     } else if (!document.querySelector("dialog[open], [popover]:popover-open") && this.#store.isStreaming) this.#stop();
@@ -163,6 +167,18 @@ class Page {
   #stop() {
     this.#status.say("Stopping");
     this.#store.stop();
+  }
+
+  // Stop the run; when it has ended, the same question is asked again without agents, beside it.
+  #stopAgents(article) {
+    this.#directly = this.#transcript.answerOf(article);
+    this.#stop();
+  }
+
+  #answerDirectly() {
+    const { id } = this.#directly;
+    this.#directly = null;
+    this.#store.regenerate(id, { ...this.#composer.answerer, workflow: "off" });
   }
 
   async #copy(button) {

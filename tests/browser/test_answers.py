@@ -288,6 +288,7 @@ def test_a_rate_limit_counts_down_and_keeps_what_was_typed(site: Site, open_page
     expect(page.locator("#question")).to_have_value("Typed with care")
     expect(page.locator(".send")).to_be_disabled()
     assert page.locator(".answer").count() == 0
+    expect(page.locator(".empty")).to_be_visible()
     page.unroute("**/api/chat/stream")
     site.first.play(*say("At last."))
     expect(page.locator(".send")).to_be_enabled()
@@ -359,19 +360,57 @@ def test_twenty_thousand_tokens_cost_the_same_at_the_end_as_at_the_start(site: S
     assert late <= early * 1.5
 
 
+TOP = "() => [...document.querySelectorAll('.question')].at(-1).getBoundingClientRect().top"
+SCROLLED = "() => document.scrollingElement.scrollTop"
+LEFT = "() => document.scrollingElement.scrollHeight - document.scrollingElement.scrollTop - innerHeight"
+
+
+def test_a_question_stands_at_the_top_and_its_answer_grows_below_it(site: Site, open_page: Open) -> None:
+    page = open_page(site.url)
+    for number in range(3):
+        site.first.play(*say("\n\n".join(numbered(20) for _ in range(12)), pause=0.005, pieces=60))
+        ask(page, f"Question {number}")
+        expect(page.locator(".question").last).to_have_text(f"Question {number}")
+        if number:
+            page.wait_for_function(f"() => ({TOP})() < 100")
+        at = page.evaluate(SCROLLED)
+        complete(page)
+        assert abs(page.evaluate(SCROLLED) - at) < 3
+        assert 50 < page.evaluate(TOP) < 110
+    site.first.play(*say("Short."))
+    ask(page, "Last question")
+    complete(page)
+    assert 50 < page.evaluate(TOP) < 110
+
+
+def test_an_answer_that_comes_at_once_leaves_the_reader_at_the_question(keyless: Site, open_page: Open) -> None:
+    page = open_page(keyless.url)
+    for name in ("Apple", "Coca-Cola"):
+        ask(page, f"How risky is {name}?")
+        complete(page)
+        expect(page.locator(".mk-figure").last).to_be_attached()
+        page.wait_for_timeout(200)
+        assert 50 < page.evaluate(TOP) < 160
+
+
 def test_the_page_follows_the_end_only_while_the_reader_is_there(site: Site, open_page: Open) -> None:
-    site.first.play(*say("\n\n".join(numbered(20) for _ in range(60)), pause=0.01, pieces=60))
+    site.first.play(*say("\n\n".join(numbered(20) for _ in range(90)), pause=0.015, pieces=60))
     page = open_page(site.url)
     ask(page, "At length")
-    page.wait_for_function("() => document.scrollingElement.scrollTop > 400")
+    expect(page.locator(".latest")).to_be_visible()
+    assert page.evaluate(SCROLLED) < 50
     page.mouse.move(600, 400)
+    page.mouse.wheel(0, 9_000)
+    expect(page.locator(".latest")).to_be_hidden()
+    at = page.evaluate(SCROLLED)
+    page.wait_for_function(f"() => ({SCROLLED})() > {at + 200}")
     page.mouse.wheel(0, -600)
     expect(page.locator(".latest")).to_be_visible()
-    at = page.evaluate("() => document.scrollingElement.scrollTop")
+    at = page.evaluate(SCROLLED)
     page.wait_for_timeout(500)
-    assert abs(page.evaluate("() => document.scrollingElement.scrollTop") - at) < 40
+    assert abs(page.evaluate(SCROLLED) - at) < 40
     page.locator(".latest").click()
-    page.wait_for_function("() => document.scrollingElement.scrollHeight - document.scrollingElement.scrollTop - innerHeight < 100")
+    page.wait_for_function(f"() => ({LEFT})() < 100")
     complete(page)
 
 

@@ -160,6 +160,79 @@ def test_a_workflow_is_drawn_as_it_runs_and_the_same_after_a_reload(keyless: Sit
     expect(page.locator(".agent-text").first).to_be_visible()
 
 
+def test_a_debate_reads_in_turns_and_the_same_after_a_reload(keyless: Site, open_page: Open) -> None:
+    page = open_page(keyless.url)
+    page.select_option("[name=workflow]", "marketDebate")
+    ask(page, "Bull or bear on Apple?")
+    complete(page)
+    speakers = page.locator('.flow[data-kind="debate"] .agent:not([data-speaker=""])')
+    assert speakers.evaluate_all("cards => cards.map((card) => card.dataset.speaker)") == ["bull", "bear", "bull", "bear"]
+    for number in range(4):
+        expect(speakers.nth(number).locator("[data-slot=agent-text] p").first).to_be_visible()
+    bull, bear, answering = (speakers.nth(number).bounding_box() for number in range(3))
+    assert abs(bull["y"] - bear["y"]) < 2 and bear["x"] > bull["x"] + bull["width"] and answering["y"] >= bull["y"] + bull["height"]
+    live = page.locator(".flow").inner_text()
+    page.reload()
+    assert page.locator(".flow").inner_text() == live
+    page.set_viewport_size({"width": 390, "height": 844})
+    left = {round(speakers.nth(number).bounding_box()["x"]) for number in range(4)}
+    assert len(left) == 1
+
+
+def test_an_agents_text_is_rendered_once_it_is_opened(keyless: Site, open_page: Open) -> None:
+    page = open_page(keyless.url)
+    page.locator(".starters button").nth(2).click()
+    complete(page)
+    page.locator(".flow-head").click()
+    page.locator(".agent summary").first.click()
+    expect(page.locator("[data-slot=maker]")).to_have_text("Built-in desk")
+    expect(page.locator("[data-slot=speed]")).to_have_text("")
+    text = page.locator("[data-slot=agent-text]").first
+    expect(text.locator("p").first).to_be_visible()
+    assert "**" not in text.inner_text()
+    seen = text.inner_html()
+    page.reload()
+    page.locator(".flow-head").click()
+    page.locator(".agent summary").first.click()
+    assert text.inner_html() == seen
+
+
+def test_what_will_run_is_told_before_and_one_click_answers_directly(keyless: Site, open_page: Open) -> None:
+    page = open_page(keyless.url)
+    sent: list[dict] = []
+    page.on("request", lambda request: sent.append(request.post_data_json) if request.url.endswith("/api/chat/stream") else None)
+    page.fill("#question", "What is beta?")
+    page.wait_for_timeout(700)
+    expect(page.locator(".plan")).to_be_hidden()
+    page.fill("#question", "Should I invest in Apple for the next 3 years?")
+    expect(page.locator(".plan span")).to_have_text("Investment research will run: five agents")
+    page.fill("#question", "Compare Apple, Microsoft and Coca-Cola as investments")
+    expect(page.locator(".plan span")).to_have_text("Asset comparison will run: six agents")
+    page.click("[data-direct]")
+    complete(page)
+    expect(page.locator(".plan")).to_be_hidden()
+    expect(page.locator(".flow")).to_have_count(0)
+    assert sent[0]["workflow"] == "off"
+
+
+def test_answer_directly_stops_the_agents_and_answers_beside(site: Site, open_page: Open) -> None:
+    for _ in range(3):
+        site.first.play(ok(), events(chunk("The agent begins")), 30)
+    page = open_page(site.url)
+    ask(page, "Should I invest in Apple for the next 3 years?")
+    expect(page.locator('.agent[data-state="running"]')).to_have_count(3)
+    site.first.forget()
+    site.first.play(*say("A direct answer."))
+    page.locator("[data-action=direct]").click()
+    expect(page.locator(".flow")).to_have_count(0)
+    expect(complete(page).locator("[data-slot=body]")).to_have_text(re.compile("A direct answer."))
+    expect(page.locator(".question")).to_have_count(1)
+    expect(answer(page).locator("[data-slot=version]")).to_have_text("2/2")
+    answer(page).locator("[data-slot=older]").click()
+    expect(page.locator(".flow")).to_have_attribute("data-state", "stopped")
+    expect(page.locator("[data-action=direct]")).to_be_hidden()
+
+
 def test_a_figure_tells_where_it_is_from_to_pointer_and_keyboard(keyless: Site, open_page: Open) -> None:
     page = open_page(keyless.url)
     page.locator(".starters button").nth(1).click()
@@ -413,3 +486,28 @@ def test_without_scripts_a_refused_question_is_kept_in_the_field(site: Site, ope
     page.click(".send")
     expect(page.locator(".note")).to_contain_text("at most 20 symbols")
     expect(page.locator("#question")).to_have_value("Typed with care")
+
+
+def test_who_is_signed_in_is_shown_and_can_leave(open_page: Open, tmp_path) -> None:
+    own = Site(tmp_path, AUTH="password", REGISTRATION="1").start()
+    try:
+        page = open_page(own.url)
+        expect(page).to_have_url(re.compile(r"/login"))
+        page.get_by_role("link", name="Make one").click()
+        page.fill("[name=name]", "ann@example.org")
+        page.fill("[name=password]", "three quiet words")
+        page.get_by_role("button", name="Make the account").click()
+        person = page.locator(".person > summary")
+        expect(person).to_have_text("ann@example.org")
+        person.click()
+        page.keyboard.press("Escape")
+        expect(page.locator(".person-menu")).to_be_hidden()
+        person.click()
+        page.get_by_role("link", name="Account", exact=True).click()
+        expect(page.locator("h1")).to_have_text("Your account")
+        page.goto(own.url)
+        page.locator(".person > summary").click()
+        page.get_by_role("button", name="Sign out").click()
+        expect(page).to_have_url(re.compile(r"/login"))
+    finally:
+        own.stop()

@@ -10,7 +10,7 @@ import { WorkflowView } from "./workflow.js";
 const PIECE = 1500; // characters after which the next line begins a new piece
 const LONGEST_PIECE = 6000; // … or the next space does
 const GROUP = 16; // blocks
-const FASTEST_MODEL = 10_000; // tokens a second; the embedded desk is no model, and its speed says nothing
+const EMBEDDED = "offline"; // the built-in desk is no model, and its speed says nothing
 const KINDS = [[/^\s*(```|~~~)/, "code"], [/^\s*\|/, "table"]];
 
 export class AnswerView {
@@ -164,6 +164,7 @@ export class AnswerView {
     if (html !== null) this.#tail.replaceChildren();
     this.#keep("source", content);
     if (this.#answer.evidence) this.#paintSources(this.#answer.evidence);
+    if (this.#answer.status !== "error") this.#workflow?.settle(this.#answer.id);
   }
 
   // For readers without a pointer, and on paper, the sources stand under the answer too.
@@ -202,9 +203,10 @@ export class AnswerView {
     const { provider, model, metrics, finishReason, status } = this.#answer;
     const article = this.#article;
     const ended = status === "stopped" ? "stopped" : finishReason;
-    setText(article, "maker", [provider, model].filter(Boolean).join(" · "));
+    const embedded = provider === EMBEDDED && slot(article, "maker").dataset.embedded;
+    setText(article, "maker", embedded || [provider, model].filter(Boolean).join(" · "));
     setText(article, "ttft", Number.isFinite(metrics?.ttftMs) ? `first word ${seconds(metrics.ttftMs)}` : "");
-    setText(article, "speed", metrics?.tokensPerSecond && metrics.tokensPerSecond < FASTEST_MODEL ? `${Math.round(metrics.tokensPerSecond)} tokens/s` : "");
+    setText(article, "speed", metrics?.tokensPerSecond && !embedded ? `${Math.round(metrics.tokensPerSecond)} tokens/s` : "");
     setText(article, "ended", slot(article, "ended").dataset[`when${ended}`.replace(/_/g, "").toLowerCase()] ?? "");
   }
 

@@ -1,6 +1,8 @@
 // The composer: one form, whose fields become the body of a request. Enter asks, Shift+Enter is a new line.
 
+import { slot } from "../dom.js";
 import { Answerers } from "./answerers.js";
+import { Plan } from "./plan.js";
 
 const SEPARATORS = /[\s,;]+/;
 
@@ -9,6 +11,7 @@ export class Composer {
   #ask;
   #symbols;
   #answerers = null;
+  #plan;
 
   // `ask(message, fields)` returns whether the question was taken.
   constructor(form, { ask }) {
@@ -16,6 +19,8 @@ export class Composer {
     this.#ask = ask;
     this.#symbols = new SymbolChips(form.querySelector("[data-symbols]"));
     if (form.elements.answerer) this.#answerers = new Answerers(form.elements.answerer);
+    this.#plan = new Plan(slot(form, "plan"), () => ({ message: this.text.value, ...this.fields }));
+    form.addEventListener("input", () => this.#plan.soon());
     this.text.addEventListener("keydown", (event) => this.#key(event));
     form.addEventListener("submit", (event) => this.#submit(event));
     if (!CSS.supports("field-sizing", "content")) this.text.addEventListener("input", () => this.#grow());
@@ -70,15 +75,17 @@ export class Composer {
     const composing = event.isComposing || event.keyCode === 229; // Safari ends composition before this Enter
     if (event.key !== "Enter" || event.shiftKey || composing) return;
     event.preventDefault();
-    this.#form.requestSubmit();
+    this.#form.requestSubmit(this.#form.querySelector(".send"));
   }
 
   #submit(event) {
     event.preventDefault();
     this.#symbols.commit();
     const message = this.text.value;
-    if (message.trim() === "" || !this.#ask(message, this.fields)) return;
+    const directly = event.submitter?.hasAttribute("data-direct") ? { workflow: "off" } : {};
+    if (message.trim() === "" || !this.#ask(message, { ...this.fields, ...directly })) return;
     this.text.value = "";
+    this.#plan.clear();
     this.#grow();
   }
 

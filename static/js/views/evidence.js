@@ -38,6 +38,7 @@ export class EvidenceCard {
       const [term, detail] = [document.createElement("dt"), document.createElement("dd")];
       term.textContent = name;
       detail.textContent = value;
+      if (name === "Formula") detail.className = "formula";
       return [term, detail];
     });
     slot(this.#card, "evidence").replaceChildren(...cells);

@@ -4,15 +4,26 @@ import { conversationUrl, slot } from "../dom.js";
 
 // Replaces the named slots by those of a conversation's page. Throws when it cannot be had.
 export async function refresh(conversationId, names) {
-  const response = await fetch(conversationUrl(conversationId), { headers: { Accept: "text/html" }, cache: "no-store" });
-  if (!response.ok) throw new Error(`the conversation's page answered ${response.status}`);
-  const fetched = new DOMParser().parseFromString(await response.text(), "text/html");
+  const fetched = await page(conversationUrl(conversationId));
   document.title = fetched.title;
   for (const name of names) {
     const fresh = slot(fetched, name);
     const old = slot(document, name);
     if (fresh && old) old.replaceWith(document.adoptNode(fresh));
   }
+}
+
+// The texts of an answer's agents as the server renders them: agent's node id -> nodes.
+export async function agentTexts(messageId) {
+  const fetched = await page(location.href);
+  const cards = fetched.querySelectorAll(`.answer[data-message-id="${CSS.escape(messageId)}"] .agent`);
+  return new Map([...cards].map((card) => [card.dataset.agentId, [...document.adoptNode(slot(card, "agent-text")).childNodes]]));
+}
+
+async function page(address) {
+  const response = await fetch(address, { headers: { Accept: "text/html" }, cache: "no-store" });
+  if (!response.ok) throw new Error(`the conversation's page answered ${response.status}`);
+  return new DOMParser().parseFromString(await response.text(), "text/html");
 }
 
 // The messages that the server drew, as the store knows them.

@@ -1,23 +1,39 @@
-// Follows the end of the page while the reader is there, and leaves them alone otherwise.
+// Where the page stands while an answer grows: at the question, until the reader goes to the end of an answer that is
+// longer than the window. From then on it follows the end, until they leave it.
+
+import { slot } from "../dom.js";
 
 const NEAR = 96;
+const GAP = 20; // between the bar and the question
 const MOST_AT_THE_END = 240;
+const SETTLING = 4; // frames
+const SPARE = 32; // so that a dock that becomes lower does not pull the page down
 
 export class Follow {
   #button;
-  #following = true;
-  #height = 0;
+  #following = false;
   #streaming = false;
+  #height = 0;
+  #at = 0;
+  #roomy = null; // the answer that has room below it, so that its question can stand at the top
 
   constructor(button) {
     this.#button = button;
     addEventListener("scroll", () => this.#look(), { passive: true });
-    button.addEventListener("click", () => this.jump());
+    button.addEventListener("click", () => this.#jump());
   }
 
   set streaming(value) {
     this.#streaming = value;
     this.#show();
+  }
+
+  // Put the question at the top of the window; the answer grows below it.
+  begin(question, answer) {
+    this.#following = false;
+    if (this.#roomy && this.#roomy !== answer) this.#roomy.style.minBlockSize = "";
+    this.#roomy = answer;
+    requestAnimationFrame(() => this.#toQuestion(question, answer)); // by then the field below is empty and low again
   }
 
   // Called after the page grew. What comes with the end of an answer (pictures, sources) may be a page long: then the
@@ -27,10 +43,23 @@ export class Follow {
     const tooMuch = ended && scrollHeight - this.#height > MOST_AT_THE_END;
     this.#height = scrollHeight;
     if (this.#following && !tooMuch) this.#toEnd();
+    else this.#show();
   }
 
-  // Go to the end and stay there.
-  jump() {
+  // Blocks that were never in sight have a size only by estimate; coming near them corrects it, and the place with it.
+  #toQuestion(question, answer, frames = SETTLING) {
+    const page = document.scrollingElement;
+    const bar = document.querySelector(".bar");
+    const covered = getComputedStyle(bar).position === "sticky" ? bar.offsetHeight : 0;
+    const top = Math.max(0, page.scrollTop + slot(question, "content").getBoundingClientRect().top - covered - GAP);
+    const lacking = top + SPARE - (page.scrollHeight - page.clientHeight);
+    if (lacking > 0) answer.style.minBlockSize = `${Math.ceil(answer.offsetHeight + lacking)}px`;
+    this.#scroll(top);
+    this.#show();
+    if (frames > 0) requestAnimationFrame(() => this.#toQuestion(question, answer, frames - 1));
+  }
+
+  #jump() {
     this.#following = true;
     this.#height = document.scrollingElement.scrollHeight;
     this.#toEnd();
@@ -38,16 +67,36 @@ export class Follow {
   }
 
   #toEnd() {
-    document.scrollingElement.scrollTop = document.scrollingElement.scrollHeight;
+    this.#scroll(document.scrollingElement.scrollHeight);
   }
 
+  #scroll(top) {
+    document.scrollingElement.scrollTop = top;
+    this.#at = document.scrollingElement.scrollTop;
+  }
+
+  // Only the reader's own way down to the end begins following; that the page ends here by itself does not.
   #look() {
-    const { scrollHeight, scrollTop, clientHeight } = document.scrollingElement;
-    this.#following = scrollHeight - scrollTop - clientHeight < NEAR;
+    const { scrollTop } = document.scrollingElement;
+    const down = scrollTop > this.#at;
+    this.#at = scrollTop;
+    if (!this.#isNearEnd()) this.#following = false;
+    else if (down && this.#isLong()) this.#following = true;
     this.#show();
   }
 
+  #isNearEnd() {
+    const { scrollHeight, scrollTop, clientHeight } = document.scrollingElement;
+    return scrollHeight - scrollTop - clientHeight < NEAR;
+  }
+
+  // Whether the answer has outgrown the room that was made for it.
+  #isLong() {
+    const room = parseFloat(this.#roomy?.style.minBlockSize) || 0;
+    return !this.#roomy || this.#roomy.offsetHeight > room + 1;
+  }
+
   #show() {
-    this.#button.hidden = this.#following || !this.#streaming;
+    this.#button.hidden = !this.#streaming || this.#following || this.#isNearEnd();
   }
 }

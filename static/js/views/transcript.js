@@ -10,6 +10,7 @@ export class Transcript {
   #store;
   #labels;
   #follow;
+  #empty = null; // what stands here before the first question
   #views = new Map(); // Answer -> { view, question }
 
   // `labels(request)` gives what the chips under a question say.
@@ -28,8 +29,14 @@ export class Transcript {
     if (change.type === "chat_started") this.#name(change.message);
   }
 
+  // The growing answer that stands in this article.
+  answerOf(article) {
+    return [...this.#views].find(([, { view }]) => view.article === article)?.[0] ?? null;
+  }
+
   #add({ message, question, request }) {
-    this.#column.querySelector(".empty")?.remove();
+    this.#empty ??= this.#column.querySelector(".empty");
+    this.#empty?.remove();
     this.#column.querySelectorAll(":scope > .note").forEach((note) => note.remove());
     this.#cutBelow(request.parentMessageId, Boolean(question));
     const added = question ? this.#question(question, request) : null;
@@ -37,7 +44,7 @@ export class Transcript {
     if (added) this.#column.append(added);
     this.#column.append(article);
     this.#views.set(message, { view: this.#view(article, message), question: added });
-    this.#follow.jump();
+    this.#follow.begin(added ?? article.previousElementSibling, article);
   }
 
   // An edited question, and an answer asked again, take the place of what was there; it stays as another version.
@@ -96,5 +103,6 @@ export class Transcript {
     view?.article.remove();
     question?.remove();
     this.#views.delete(message);
+    if (this.#empty && !this.#column.querySelector(".turn")) this.#column.append(this.#empty);
   }
 }

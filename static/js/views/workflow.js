@@ -3,9 +3,12 @@
 
 import { hidden, settled } from "../references.js";
 import { clone, seconds, setText, slot } from "../dom.js";
+import { agentTexts } from "./refresh.js";
 
 const STATES = { waiting: "", running: "working", done: "", failed: "failed", skipped: "skipped", stopped: "stopped" };
 const NUMBERS = "no one two three four five six seven eight nine ten".split(" ");
+const DEBATE = "marketDebate"; // its speakers' words stand open, in turns, and it does not fold
+const SPEAKERS = ["bull", "bear"];
 const GLIMPSE = 90; // characters of what an agent is writing
 
 export class WorkflowView {
@@ -13,6 +16,7 @@ export class WorkflowView {
   #panel = null;
   #drawn = null;
   #cards = [];
+  #settled = false;
 
   constructor(container) {
     this.#container = container;
@@ -32,20 +36,34 @@ export class WorkflowView {
     this.#drawn = workflow;
   }
 
-  // Done: the answer comes first now, unless the reader is at work in here.
+  // Done: the answer comes first now, unless the reader is at work in here, or it is a debate, which is half the answer.
   #fold() {
+    if (this.#drawn.kind === DEBATE) return;
     const reading = this.#panel.contains(document.activeElement) || this.#panel.querySelector(".agent details[open]");
     if (!reading) slot(this.#panel, "flow-fold").open = false;
+  }
+
+  // The run is over and stored: who reads on gets each agent's text as the server renders it, once they open one.
+  settle(messageId) {
+    const show = async () => {
+      if (this.#settled || !this.#panel.querySelector(".agent details[open]")) return;
+      this.#settled = true;
+      const texts = await agentTexts(messageId).catch(() => new Map()); // the plain text stays
+      for (const card of this.#cards) if (texts.has(card.dataset.agentId)) slot(card, "agent-text").replaceChildren(...texts.get(card.dataset.agentId));
+    };
+    this.#panel.addEventListener("toggle", show, { capture: true });
+    show();
   }
 
   #build(workflow) {
     this.#drawn = null;
     this.#panel = clone("workflow-template");
     this.#panel.setAttribute("aria-label", workflow.name);
+    this.#panel.dataset.kind = workflow.kind === DEBATE ? "debate" : "";
     setText(this.#panel, "flow-name", workflow.name);
     setText(this.#panel, "flow-summary", summary(workflow));
     setText(this.#panel, "flow-why", workflow.reason);
-    this.#cards = workflow.agents.map(() => clone("agent-template"));
+    this.#cards = workflow.agents.map(cardOf);
     const stages = workflow.stages.map((indexes) => {
       const stage = document.createElement("li");
       stage.className = "stage";
@@ -59,14 +77,21 @@ export class WorkflowView {
   }
 }
 
+function cardOf({ id, agent }) {
+  const card = clone("agent-template");
+  card.dataset.agentId = id ?? "";
+  card.dataset.speaker = SPEAKERS.includes(agent) ? agent : "";
+  card.querySelector("details").open = SPEAKERS.includes(agent);
+  return card;
+}
+
 function drawAgent(card, agent) {
   const { verdict, state } = agent;
   card.dataset.state = state;
-  card.dataset.agentId = agent.id ?? "";
   setText(card, "agent-name", agent.name ?? assistantName(agent.agent));
   setText(card, "agent-time", agent.durationMs === undefined ? STATES[state] : seconds(agent.durationMs));
   setText(card, "agent-view", view(agent));
-  drawText(slot(card, "agent-text"), state === "running" ? settled(agent.text)[0] : plain(hidden(agent.text)));
+  drawText(slot(card, "agent-text"), plain(state === "running" ? settled(agent.text)[0] : hidden(agent.text)));
   const known = verdict && !verdict.abstained;
   const words = verdictWords(verdict);
   setText(card, "agent-verdict", words);
@@ -78,10 +103,11 @@ function drawAgent(card, agent) {
 }
 
 // One line: what it concluded, what went wrong, what it is writing just now, or its task.
-function view({ verdict, state, message, text, task }) {
-  if (verdict?.summary) return hidden(verdict.summary);
+function view({ agent, verdict, state, message, text, task }) {
+  if (SPEAKERS.includes(agent)) return state === "failed" || state === "skipped" ? (message ?? task) : task;
+  if (verdict?.summary) return hidden(verdict.summary).replace(/(\d) %/g, "$1\u00a0%");
   if (state === "failed" || state === "skipped") return message ?? task;
-  if (state === "running" && text) return `…${plain(settled(text)[0]).slice(-GLIMPSE).replace(/\s+/g, " ")}`;
+  if (state === "running" && text) return glimpse(plain(settled(text)[0]));
   return task ?? message;
 }
 
@@ -91,6 +117,12 @@ function drawText(element, text) {
   const node = element.firstChild;
   if (text.startsWith(node.data)) node.appendData(text.slice(node.length));
   else node.data = text;
+}
+
+// The last words of a growing text, in a line.
+function glimpse(text) {
+  const line = text.replace(/\s*(?:•|\n[-*#]*)\s*/g, " ").replace(/\s+/g, " ").trim();
+  return line.length > GLIMPSE ? `… ${line.slice(-GLIMPSE).replace(/^\S*\s/, "")}` : line;
 }
 
 // Without the signs of Markdown: until the server has rendered it.
