@@ -8,24 +8,31 @@ PEER_ENV := build/peer/.installed
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes
 COMPILE := $(BIN)/uv pip compile --universal --generate-hashes --no-header --python-version 3.11 --quiet
 
-.PHONY: run test test-js test-python test-browser bench eval lock clean
+SERVERS := tests/system tests/workflows/test_server.py
+
+.PHONY: run test test-js test-units test-servers test-browser bench eval lock clean
 
 run: $(ENV)
 	@exec $(BIN)/python -m gunicorn -c gunicorn.conf.py
 
+# Two at a time: one half computes, the other mostly waits for servers and browsers.
 test: $(TEST_ENV)
 	@scripts/install-test-tools
-	@$(MAKE) --no-print-directory test-js test-python test-browser
+	@$(MAKE) --no-print-directory -j2 --output-sync=target test-servers test-units test-browser test-js
 
 test-js:
 	@if command -v node >/dev/null; then node --test tests/js/*.test.mjs; fi
 
-test-python: $(TEST_ENV)
-	$(BIN)/python -m pytest
+test-units: $(TEST_ENV)
+	$(BIN)/python -m pytest -q --durations=10 $(addprefix --ignore=,$(SERVERS))
+
+# Real gunicorn processes, PostgreSQL, Redis, nginx.
+test-servers: $(TEST_ENV)
+	$(BIN)/python -m pytest -q --durations=10 $(SERVERS)
 
 # In a process of its own: Playwright's synchronous API and gevent's patches do not go together.
 test-browser: $(TEST_ENV)
-	@if ls tests/browser/test_*.py >/dev/null 2>&1; then $(BIN)/python -m pytest tests/browser; fi
+	$(BIN)/python -m pytest -q tests/browser
 
 bench: $(TEST_ENV) $(PEER_ENV)
 	@for file in $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py)); do \

@@ -1,9 +1,6 @@
 """Signing in and out, and what one has: the same addresses for forms and for JSON."""
 
-from authlib.integrations.base_client import OAuthError
-from authlib.integrations.flask_client import OAuth
 from flask import Blueprint, Flask, Response, current_app, jsonify, redirect, render_template, request, session, url_for
-from joserfc.errors import JoseError
 from werkzeug.datastructures import MultiDict
 
 from blueprints.cookies import host_name
@@ -108,6 +105,8 @@ def register_provider(app: Flask, settings: Settings) -> None:
     """Make the OpenID provider known to Authlib, which reads its addresses and keys when the first one signs in."""
     if settings.auth != "oidc":
         return
+    from authlib.integrations.flask_client import OAuth  # 11 MB in every worker, and few need it
+
     oauth = OAuth(app)
     oauth.register(PROVIDER, client_id=settings.oidc_client_id, client_secret=settings.oidc_client_secret or None,
                    server_metadata_url=settings.oidc_issuer.rstrip("/") + "/.well-known/openid-configuration",
@@ -116,6 +115,9 @@ def register_provider(app: Flask, settings: Settings) -> None:
 
 def _asking_provider(work):
     """Its errors as ours: a refusal, or that it cannot be reached. Its texts are not shown."""
+    from authlib.integrations.base_client import OAuthError
+    from joserfc.errors import JoseError
+
     try:
         return work(current_app.extensions["authlib.integrations.flask_client"].create_client(PROVIDER))
     except (OAuthError, JoseError):  # it said no, or what it said does not hold

@@ -32,6 +32,7 @@ class Answer:
         self.model: str | None = None
         self.finish_reason = "stop"
         self.trail = Trail()  # filled by the LLM service, also for an answer that is stopped or fails
+        self.kept = ""  # what an earlier attempt wrote: better than nothing, should this one write nothing
         self.switches: list[dict[str, object]] = []
         self.pack: EvidencePack | None = None
         self.run: Run | None = None
@@ -107,7 +108,9 @@ class Answer:
             self._show(self._renderer.feed(text))
 
     def finish(self) -> None:
-        """Close the last block. Nothing is taken after this."""
+        """Close the last block. Nothing is taken after this. Where nothing was written, `kept` text is the answer."""
+        if self.kept and not self.text:
+            self._content(self.kept)
         if self._renderer is not None:
             self._show(self._renderer.finish())
 
@@ -162,7 +165,8 @@ class Answer:
         return {
             "ttftMs": round((self._first - self._started) * 1000) if self._first is not None else None,
             "durationMs": round((now - self._started) * 1000),
-            "tokensPerSecond": round(self.completion_tokens / writing, 1) if writing > 0.001 else None,
+            # A workflow's tokens are mostly its agents', written before the answer began.
+            "tokensPerSecond": round((self._tokens if self.run else self.completion_tokens) / writing, 1) if writing > 0.001 else None,
             "attempts": [wire(attempt) for attempt in self.trail.attempts],
         }
 

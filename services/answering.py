@@ -56,8 +56,10 @@ class Answering:
         return self.llm.stream(self._request(question, earlier, answer.pack), cancellation, answer.trail)
 
     def _evidence(self, question: Question, cancellation: Cancellation) -> EvidencePack:
-        """Gathered beside the turn: a stop does not wait for a market source."""
+        """Gathered beside the turn where a source may keep it waiting: a stop does not wait for one."""
         context = dict(question.context) | {"assistant": question.assistant_type}
+        if not self.desk.settings.networked:
+            return self.desk.evidence(question.message, context)
         return cancellation.wait_for(self.desk.evidence, question.message, context)
 
     def _request(self, question: Question, earlier: list[dict[str, str]], pack: EvidencePack) -> LLMRequest:

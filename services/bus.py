@@ -45,6 +45,7 @@ class Bus:
         self._outbox: list[Entry] = []
         self._unsent = Event()
         self.connected = False
+        self._known = False
         self.on_change: Callable[[], None] = lambda: None
 
     def listen(self, key: str, hear: Hear, after: str = FIRST) -> None:
@@ -110,10 +111,14 @@ class Bus:
             hear(key, identity.decode(), fields)
 
     def _set_connected(self, connected: bool, reason: str = "") -> None:
-        if connected != self.connected:
-            self.connected = connected
-            log.warning("redis is back" if connected else "redis is away (%s); the database is asked instead", *([] if connected else [reason]))
-            self.on_change()
+        if connected == self.connected and self._known:
+            return
+        if connected:
+            log.info("redis answers")
+        else:
+            log.warning("redis is away (%s); the database is asked instead", reason)
+        self.connected, self._known = connected, True
+        self.on_change()
 
     def close(self) -> None:
         self._reading.close()

@@ -127,13 +127,14 @@ class ChatService:
         turn_log = self._streams.produce(turn.id, turn.attempt)
         if not stored:
             turn_log.append(_started(turn, question))
+        text = replay(stored).text
         if turn.stop_requested or self._is_hopeless(turn) or understood is None:
-            text, state = replay(stored).text, RunState.of(stored)
+            state = RunState.of(stored)
             turn_log.append(_taken_over(turn, len(text), "The server was restarted; the answer ends here."))
             self._launch(turn, turn_log, question, lambda cancellation: lambda answer: self._give_up(turn, text, state, answer))
         else:
             turn_log.append(_taken_over(turn, 0, "The server was restarted; the answer starts again."))
-            self._answer(turn, turn_log, question, claimed.earlier)
+            self._answer(turn, turn_log, question, claimed.earlier, kept=text)
 
     def workflow_state(self, turn: Turn) -> tuple[RunState, int]:
         """How a turn's workflow stands, and how many readers of this worker follow it."""
@@ -165,8 +166,15 @@ class ChatService:
         except IntegrityError:  # the same key at the same moment on another connection: now it can be found
             return self._database.write_plainly(begin)
 
-    def _answer(self, turn: Turn, turn_log: TurnLog, question: Question, earlier: list[dict[str, str]]) -> None:
-        self._launch(turn, turn_log, question, lambda cancellation: self._answering.work(turn, question, earlier, cancellation))
+    def _answer(self, turn: Turn, turn_log: TurnLog, question: Question, earlier: list[dict[str, str]], kept: str = "") -> None:
+        def work(cancellation: Cancellation) -> Work:
+            write = self._answering.work(turn, question, earlier, cancellation)
+
+            def keeping(answer: Answer) -> Ended:
+                answer.kept = kept
+                return write(answer)
+            return keeping
+        self._launch(turn, turn_log, question, work)
 
     def _launch(self, turn: Turn, turn_log: TurnLog, question: Question, work: Callable[[Cancellation], Work]) -> None:
         cancellation = self._running[turn.id] = Cancellation()

@@ -1,8 +1,11 @@
 """History: conversations as trees of messages, seen one branch at a time."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TypeVar
 
+from gevent.hub import get_hub
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
@@ -15,6 +18,7 @@ from services.store.models import Conversation, Message, Segment, Turn, is_id
 from services.workflows.runs import RunState
 
 PAGE = 50
+T = TypeVar("T")
 
 
 class Conversations:
@@ -36,14 +40,22 @@ class Conversations:
 
         A message that is being written has its text so far, the stream's id and the id of the last event in it.
         """
-        return self._database.read(lambda session: _view(session, _owned(session, user_id, conversation_id), leaf))
+        loaded = self._load(user_id, conversation_id)
+        if leaf is not None and leaf not in loaded.messages:
+            raise NotFound("no such message", field="m")
+        return _aside(_view, loaded, branch_of(loaded.messages, leaf))
 
     def tree(self, user_id: str | None, conversation_id: str) -> dict[str, object]:
         """A conversation and all its messages, every branch, in order of creation."""
-        def work(session: Session) -> dict[str, object]:
+        loaded = self._load(user_id, conversation_id)
+        return _aside(_view, loaded, list(loaded.messages.values()))
+
+    def _load(self, user_id: str | None, conversation_id: str) -> "_Loaded":
+        def work(session: Session) -> _Loaded:
             conversation = _owned(session, user_id, conversation_id)
             messages = _messages(session, conversation)
-            return _summary(conversation) | {"messages": [_message(session, each, messages) for each in messages.values()]}
+            writing = [message.id for message in messages.values() if message.status == "streaming"]
+            return _Loaded(conversation, messages, {message_id: _log(session, message_id) for message_id in writing})
         return self._database.read(work)
 
     def rename(self, user_id: str | None, conversation_id: str, title: str) -> dict[str, object]:
@@ -81,12 +93,32 @@ def _messages(session: Session, conversation: Conversation) -> dict[str, Message
     return {message.id: message for message in session.scalars(wanted)}
 
 
-def _view(session: Session, conversation: Conversation, leaf: str | None) -> dict[str, object]:
-    messages = _messages(session, conversation)
-    if leaf is not None and leaf not in messages:
-        raise NotFound("no such message", field="m")
-    branch = branch_of(messages, leaf)
-    return _summary(conversation) | {"messages": [_message(session, each, messages) for each in branch]}
+@dataclass(frozen=True)
+class _Loaded:
+    """A conversation as it is stored: its messages by id in order, and of those being written the stream and its frames."""
+
+    conversation: Conversation
+    messages: dict[str, Message]
+    logs: Mapping[str, tuple[str, list[bytes]]]
+
+
+def _log(session: Session, message_id: str) -> tuple[str, list[bytes]]:
+    turn_id = session.scalar(select(Turn.id).where(Turn.message_id == message_id))
+    wanted = select(Segment.frames).where(Segment.turn_id == turn_id).order_by(Segment.attempt, Segment.seq_from)
+    return turn_id, [one for stored in session.scalars(wanted) for one in split(stored)]
+
+
+def _aside(work: Callable[[_Loaded, Sequence[Message]], T], loaded: _Loaded, messages: Sequence[Message]) -> T:
+    """Rendering a long conversation takes a while: neither the event loop nor the database's thread should wait for it."""
+    return get_hub().threadpool.apply(work, (loaded, messages))
+
+
+def _view(loaded: _Loaded, messages: Sequence[Message]) -> dict[str, object]:
+    siblings: dict[tuple[str | None, str], list[str]] = {}
+    for message in loaded.messages.values():
+        siblings.setdefault((message.parent_id, message.role), []).append(message.id)
+    shown = [_message(each, loaded.logs.get(each.id)) | {"siblings": siblings[each.parent_id, each.role]} for each in messages]
+    return _summary(loaded.conversation) | {"messages": shown}
 
 
 def branch_of(messages: Mapping[str, Message], through: str | None) -> Sequence[Message]:
@@ -108,26 +140,22 @@ def _summary(conversation: Conversation) -> dict[str, object]:
             "updatedAt": iso(conversation.updated_at), "updated": conversation.updated_at}
 
 
-def _message(session: Session, message: Message, all_messages: Mapping[str, Message]) -> dict[str, object]:
-    siblings = [other.id for other in all_messages.values() if other.parent_id == message.parent_id and other.role == message.role]
+def _message(message: Message, log: tuple[str, list[bytes]] | None) -> dict[str, object]:
     view = {
         "id": message.id, "parentId": message.parent_id, "role": message.role, "content": message.content,
         "status": message.status, "assistantType": message.assistant_type, "context": message.context,
-        "siblings": siblings, "createdAt": iso(message.created_at),
+        "createdAt": iso(message.created_at),
     }
     if message.role == "user":
         return view
-    if message.status == "streaming":
-        return view | {"evidence": None} | _live(session, message)
+    if log is not None:
+        return view | {"evidence": None} | _live(*log)
     return view | {"reasoning": message.reasoning, "made": message.made, "workflow": message.workflow,
                    "evidence": told(message.evidence), "html": answer_html(message.content, message.evidence)}
 
 
-def _live(session: Session, message: Message) -> dict[str, object]:
+def _live(turn_id: str, frames: list[bytes]) -> dict[str, object]:
     """What is stored of an answer that is being written, and where to go on reading."""
-    turn_id = session.scalar(select(Turn.id).where(Turn.message_id == message.id))
-    wanted = select(Segment.frames).where(Segment.turn_id == turn_id).order_by(Segment.attempt, Segment.seq_from)
-    frames = [one for stored in session.scalars(wanted) for one in split(stored)]
     events = list(events_of(frames))
     so_far, run = replay(events), RunState.of(events)
     done = int(so_far.blocks[-1]["end"]) if so_far.blocks else 0

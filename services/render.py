@@ -39,7 +39,8 @@ class Block(NamedTuple):
 
 
 _LIKE_AN_ID = re.compile(r"\[?[\w.^=~-]{1,40}:[a-z][a-z0-9_]{0,40}\]?")
-_LINKS = re.compile(r"(?:https?://|mailto:)", re.IGNORECASE)
+# A browser takes `https:///host` to host, where nobody could be shown one.
+_LINKS = re.compile(r"(?:https?://[^/?#]|mailto:)", re.IGNORECASE)
 _TAGS = frozenset(
     "a blockquote br code div em h3 h4 h5 h6 hr li ol p pre s span strong sub sup table tbody td th thead tr ul".split()
 )

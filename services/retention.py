@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from services.settings import Settings
 from services.store import spending, turns
 from services.store.database import Database
-from services.store.models import Account, Audited, Conversation, SignIn, Turn, User, Worker
+from services.store.models import Account, Audited, Conversation, SignIn, Turn, User, Worker, first_id
 
 DAY_S = 86_400.0
 BATCH = 200             # rows of one transaction: others write in between
@@ -66,7 +66,8 @@ def _strangers(session: Session, before: float) -> int:
 
 
 def _workers(session: Session, before: float) -> int:
-    return _delete(session, Worker, select(Worker.id).where(Worker.seen_at < before))
+    # One that has just left has a heartbeat of 0, and others still have to see that it left.
+    return _delete(session, Worker, select(Worker.id).where(Worker.seen_at < before, Worker.id < first_id(before)))
 
 
 def _delete(session: Session, kind: type, wanted) -> int:

@@ -38,7 +38,7 @@ class Settings:
     stream_heartbeat_s: float = 15.0        # silence before a comment goes out
     stream_retry_ms: int = 1500             # what `retry:` tells the browser
     stream_stall_s: float = 30.0            # a client that takes nothing for so long is dropped
-    segment_interval_ms: int = 250          # group commit of live turns
+    segment_interval_ms: int = 200          # group commit of live turns
     follow_interval_ms: int = 60            # how often turns of other workers are read while somebody follows them
     tail_frames: int = 64                   # frames a live log keeps in memory once they are stored
     redis_url: str = ""                     # shares what is counted, and the streams, between hosts

@@ -24,8 +24,11 @@ if not UNPATCHED:
     monkey.patch_all()
 
 import os  # noqa: E402
+import signal  # noqa: E402
 
 import pytest  # noqa: E402
+
+signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the servers and databases of the tests end too
 
 collect_ignore = [] if UNPATCHED else ["browser"]
 pytest_plugins = ["tests.support.fixtures"]

@@ -4,6 +4,7 @@ One `Transport` a provider. It follows no redirect, keeps no cookie, and connect
 `address.check_address` allows, checked after the name is resolved and on the very address that is used.
 """
 
+import copy
 import ipaddress
 import logging
 import os
@@ -47,9 +48,9 @@ class Transport:
 
         The adapter is used without a Session, which would read the body of a redirect, however long, just to look at it.
         """
-        request = prepared.copy()
+        request = copy.copy(prepared)  # not `prepared.copy()`: building its case-insensitive headers anew costs 70 µs
+        request.headers = {**prepared.headers, "Content-Length": str(len(body))}
         request.body = body
-        request.headers["Content-Length"] = str(len(body))
         return self._adapter.send(request, stream=True, timeout=(connect, headers), proxies=self._proxies)
 
     def body(self, response: requests.Response) -> Body:
@@ -104,7 +105,7 @@ class _Guarded:
     def _new_conn(self) -> socket.socket:
         """Resolve, check, connect: to the address that was checked, so that a second lookup cannot change it."""
         try:
-            found = socket.getaddrinfo(self._dns_host, self.port, 0, socket.SOCK_STREAM)
+            found = _addresses(self._dns_host, self.port)
         except (socket.gaierror, UnicodeError) as error:
             raise NameResolutionError(self.host, self, error) from None
         for *_, address in found:
@@ -134,6 +135,15 @@ class _Guarded:
                 sock.close()  # cancelled: nothing may stay open
                 raise
         raise NewConnectionError(self, "the name has no address")
+
+
+def _addresses(host: str, port: int) -> list[tuple]:
+    """As getaddrinfo; an IPv4 address is its own, and needs no way through the resolver's thread (0.1 ms)."""
+    try:
+        socket.inet_pton(socket.AF_INET, host)
+    except (OSError, UnicodeError):
+        return socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
+    return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (host, port))]
 
 
 class AddressRefused(NewConnectionError):

@@ -17,7 +17,15 @@ _made = itertools.count()  # a question and its answer are often made in one mil
 
 def new_id() -> str:
     """26 characters: 48 bits of milliseconds, 22 of a count, 60 random ones, so that ids of one process sort by creation."""
-    number = (time.time_ns() // 1_000_000) << 82 | (next(_made) & 0x3FFFFF) << 60 | secrets.randbits(60)
+    return _encoded((time.time_ns() // 1_000_000) << 82 | (next(_made) & 0x3FFFFF) << 60 | secrets.randbits(60))
+
+
+def first_id(seconds: float) -> str:
+    """The smallest id there can be of a time: what sorts before it is older."""
+    return _encoded(int(seconds * 1000) << 82)
+
+
+def _encoded(number: int) -> str:
     return "".join(_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))
 
 

@@ -1,5 +1,7 @@
 """Who somebody is, in the database."""
 
+import time
+
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
@@ -8,23 +10,26 @@ from services.store.models import User
 
 
 class Users:
-    """Finds and makes users by handle. A handle never changes its user, so what was found is kept in memory."""
+    """Finds and makes users by handle. A handle keeps its user, so what was found is kept in memory, but not for long:
+    a user may be deleted, by retention or on another worker."""
 
     REMEMBERED = 10_000
+    FRESH_S = 60.0
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._known: dict[str, str] = {}
+        self._known: dict[str, tuple[str, float]] = {}  # by handle: the id, and until when it is believed
 
     def find(self, handle: str) -> str | None:
         """The user's id, or None for somebody who has never asked anything."""
-        if handle not in self._known:
-            statement = select(User.id).where(User.handle == handle)
-            found = self._database.read(lambda session: session.scalar(statement))
-            if found is None:
-                return None
+        known, until = self._known.get(handle, (None, 0.0))
+        if time.monotonic() < until:
+            return known
+        statement = select(User.id).where(User.handle == handle)
+        found = self._database.read(lambda session: session.scalar(statement))
+        if found is not None:
             self._remember(handle, found)
-        return self._known[handle]
+        return found
 
     def ensure(self, handle: str) -> str:
         """The user's id; makes the user when there is none."""
@@ -41,7 +46,7 @@ class Users:
     def _remember(self, handle: str, user_id: str) -> None:
         if len(self._known) >= self.REMEMBERED:
             self._known.clear()
-        self._known[handle] = user_id
+        self._known[handle] = user_id, time.monotonic() + self.FRESH_S
 
 
 def _make(session, handle: str) -> str:

@@ -1,21 +1,30 @@
 """One agent at work: its prompt, its stream, its verdict. Knows providers' deltas and prompts; knows no graph."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from services.cancellation import Cancellation
 from services.errors import TickertapeError, Unavailable
-from services.llm.deltas import Began, Content, Delta, Finished, LLMRequest, Reasoning, Switched
+from services.llm.deltas import (
+    Began,
+    Content,
+    Delta,
+    Finished,
+    LLMRequest,
+    Reasoning,
+    Switched,
+)
 from services.llm.trail import Trail
 from services.workflows import prompting
-from services.workflows.catalogue import AGENTS, Node
+from services.workflows.catalogue import AGENTS
 from services.workflows.desk import DESK, OFFLINE, Desk
+from services.workflows.jobs import Assignment
 from services.workflows.prose import Prose
 from services.workflows.reading import is_broken, parse
-from services.workflows.results import Missing, NodeResult
+from services.workflows.results import NodeResult
 from services.workflows.verdicts import Overall, Verdict, abstention
 
 MAX_CHARACTERS = 24_000  # of one agent's text: about ten pages; what goes on after that is not read
@@ -33,22 +42,6 @@ class EmptyAnswer(Unavailable):
     """A provider finished without a word."""
 
     code = "empty_answer"
-
-
-@dataclass(frozen=True, slots=True)
-class Assignment:
-    """What one node is asked: the question, the shared evidence pack, and what the nodes it needs have said."""
-
-    node: Node
-    question: str
-    assistant: str = "general"
-    context: Mapping[str, object] = field(default_factory=dict)
-    pack: object | None = None
-    views: Sequence[NodeResult] = ()
-    missing: Sequence[Missing] = ()
-    provider: str | None = None
-    model: str | None = None
-    earlier: Sequence[Mapping[str, str]] = ()
 
 
 @dataclass(frozen=True, slots=True)

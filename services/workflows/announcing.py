@@ -2,18 +2,15 @@
 
 import time
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING
 
 from services import signals
 from services.cancellation import Cancellation
 from services.workflows.agents import Noticed
 from services.workflows.budget import Ledger
 from services.workflows.catalogue import Node
+from services.workflows.jobs import Job
 from services.workflows.results import Missing, NodeResult
 from services.workflows.verdicts import Overall
-
-if TYPE_CHECKING:
-    from services.workflows.engine import Job
 
 
 class Announcer:
@@ -22,7 +19,7 @@ class Announcer:
     Once the turn is cancelled, or the run is over, nothing is sent any more.
     """
 
-    def __init__(self, job: "Job", cancellation: Cancellation, results: Mapping[str, NodeResult], missing: Mapping[str, Missing]) -> None:
+    def __init__(self, job: Job, cancellation: Cancellation, results: Mapping[str, NodeResult], missing: Mapping[str, Missing]) -> None:
         self._job = job
         self._cancellation = cancellation
         self._results = results

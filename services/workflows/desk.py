@@ -2,15 +2,11 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from services.llm.deltas import Began, Content, Delta, Finished
 from services.workflows.catalogue import AGENTS
-from services.workflows.prompting import Pack
+from services.workflows.jobs import Assignment, Pack
 from services.workflows.verdicts import Overall, Verdict, abstention, label
-
-if TYPE_CHECKING:
-    from services.workflows.agents import Assignment
 
 WriteReport = Callable[[str, str, Mapping[str, object], Pack], Iterable[str] | None]  # question, assistant, context, pack
 OFFLINE, DESK = "offline", "desk"
@@ -39,7 +35,7 @@ class Desk:
     def __init__(self, write_report: WriteReport | None = None) -> None:
         self._write_report = write_report
 
-    def report(self, task: "Assignment") -> Iterator[str]:
+    def report(self, task: Assignment) -> Iterator[str]:
         """One agent's prose."""
         agent = AGENTS[task.node.agent]
         if agent.id in ("bull", "bear"):
@@ -52,14 +48,14 @@ class Desk:
         if not written:
             yield from _points(task, agent.assistant)
 
-    def _written(self, task: "Assignment", assistant: str) -> Iterable[str]:
+    def _written(self, task: Assignment, assistant: str) -> Iterable[str]:
         """The market desk's report, about one symbol where the node has one."""
         if self._write_report is None or task.pack is None:
             return ()
         pack = narrowed(task.pack, task.node.symbol) if task.node.symbol else task.pack
         return self._write_report(task.question, assistant, task.context, pack) or ()
 
-    def verdict(self, task: "Assignment") -> Verdict:
+    def verdict(self, task: Assignment) -> Verdict:
         """One agent's verdict, by the rules of its assistant. No data, or an assistant without rules: it abstains.
 
         Each measure says from -1 to 1 where it lies between two values; the stance is their weighted mean over all
@@ -81,14 +77,14 @@ class Desk:
             tuple(point[2] for point in points if point[0] < -0.3)[:3], "The measures turn: these rules read prices, nothing else.",
         )  # fmt: skip
 
-    def synthesis(self, task: "Assignment", overall: Overall) -> Iterator[Delta]:
+    def synthesis(self, task: Assignment, overall: Overall) -> Iterator[Delta]:
         """The conclusion as a stream of deltas, like any answer."""
         yield Began(OFFLINE, DESK, 1)
         yield from map(Content, _weighed_views(task, overall))
         yield from map(Content, self._closing(task))
         yield Finished(OFFLINE, DESK, "stop", (), ())
 
-    def _closing(self, task: "Assignment") -> Iterator[str]:
+    def _closing(self, task: Assignment) -> Iterator[str]:
         """The market desk's report in the advisor's voice, behind the views; its first lines, which say who wrote it, are said already."""
         report = "".join(self._written(task, "advisor"))
         yield report.split("\n\n", 1)[-1] if report.startswith(DISCLAIMER) else report
@@ -128,7 +124,7 @@ def score(pack: Pack, assistants: Sequence[str]) -> dict[str, float]:
     return scores
 
 
-def _weighed(task: "Assignment", assistant: str) -> list[Point]:
+def _weighed(task: Assignment, assistant: str) -> list[Point]:
     found = measures(task.pack)
     return [point for symbol, of in found.items() if task.node.symbol in (None, symbol) for point in _said(symbol, of, assistant)]
 
@@ -146,7 +142,7 @@ def _shown(name: str, value: float) -> str:
     return (f"{value * 100:.1f} %" if name in _FRACTIONS else f"{value:.2f}").replace("-", "−")
 
 
-def _points(task: "Assignment", assistant: str) -> Iterator[str]:
+def _points(task: Assignment, assistant: str) -> Iterator[str]:
     points = _weighed(task, assistant)
     yield "No model wrote this: it is computed from the data.\n\n"
     for says, _, words, _ in points:
@@ -155,7 +151,7 @@ def _points(task: "Assignment", assistant: str) -> Iterator[str]:
         yield "There is no data here for this view, so it abstains.\n"
 
 
-def _argument(task: "Assignment", for_it: bool) -> Iterator[str]:
+def _argument(task: Assignment, for_it: bool) -> Iterator[str]:
     """One side of a debate: the measures that speak for it, the strongest first, or an honest concession."""
     points = sorted(_weighed(task, "advisor"), key=lambda point: -abs(point[0]) * point[1])
     mine = [words for says, _, words, _ in points if (says > 0) == for_it]
@@ -169,7 +165,7 @@ def _argument(task: "Assignment", for_it: bool) -> Iterator[str]:
         yield "No measure in the data speaks for this side.\n"
 
 
-def _weighed_views(task: "Assignment", overall: Overall) -> Iterator[str]:
+def _weighed_views(task: Assignment, overall: Overall) -> Iterator[str]:
     """What the specialists' measures come to together, and each of them in a line."""
     yield f"{DISCLAIMER}: the built-in desk weighed the specialists' measures by fixed rules.*\n\n"
     if not overall.voices:

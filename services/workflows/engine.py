@@ -1,7 +1,6 @@
 """Runs workflows: as parallel as their graphs allow, within caps, to an answer that streams. See docs/workflows.md."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 
 from gevent.lock import BoundedSemaphore
 
@@ -9,31 +8,9 @@ from services.cancellation import Cancellation
 from services.llm.deltas import Delta
 from services.llm.trail import Trail
 from services.workflows.agents import Agents
-from services.workflows.budget import Budget
-from services.workflows.catalogue import Workflow
 from services.workflows.execution import Execution
-from services.workflows.prompting import Pack
+from services.workflows.jobs import Job
 from services.workflows.results import Checkpoints
-
-
-@dataclass(eq=False)
-class Job:
-    """One run of a workflow, and the sender of all its signals. `workflow` is already expanded for its symbols.
-
-    `earlier` are the role and content of the conversation's messages above the question, oldest first.
-    """
-
-    run_id: str
-    workflow: Workflow
-    question: str
-    assistant: str = "general"
-    context: Mapping[str, object] = field(default_factory=dict)
-    earlier: Sequence[Mapping[str, str]] = ()
-    pack: Pack | None = None
-    data_age_days: float | None = None
-    provider: str | None = None
-    model: str | None = None
-    budget: Budget = field(default_factory=Budget)
 
 
 class Engine:

@@ -7,7 +7,6 @@ cancellation interrupts it at once, and it passes that on to every agent.
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import gevent
 from gevent.lock import BoundedSemaphore
@@ -17,16 +16,14 @@ from services.cancellation import Cancellation, Cancelled
 from services.errors import TickertapeError, Unavailable
 from services.llm.deltas import Began, Content, Delta, Finished, Switched
 from services.llm.trail import Trail
-from services.workflows.agents import Agents, Assignment, shifted
+from services.workflows.agents import Agents, shifted
 from services.workflows.announcing import Announcer
 from services.workflows.budget import Ledger
 from services.workflows.catalogue import AGENTS, Node, Workflow
+from services.workflows.jobs import Assignment, Job
 from services.workflows.results import Checkpoints, Missing, NodeResult
 from services.workflows.verdicts import Overall, Verdict, label, overall
 from services.workflows.working import Outcome, Worker, place
-
-if TYPE_CHECKING:
-    from services.workflows.engine import Job
 
 FAREWELL = 1.0  # seconds the coordinator waits for agents it has ended; their sockets close in the first milliseconds
 
@@ -41,7 +38,7 @@ class Execution:
     """One run, from its first node to its last."""
 
     def __init__(
-        self, job: "Job", agents: Agents, slots: BoundedSemaphore, at_once: int, cancellation: Cancellation,
+        self, job: Job, agents: Agents, slots: BoundedSemaphore, at_once: int, cancellation: Cancellation,
         checkpoints: Checkpoints, trail: Trail,
     ) -> None:  # fmt: skip
         self._job = job

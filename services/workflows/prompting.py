@@ -4,38 +4,15 @@ import json
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
 
 from services.workflows.catalogue import AGENTS
+from services.workflows.jobs import Assignment, Pack
 from services.workflows.verdicts import Overall
-
-if TYPE_CHECKING:
-    from services.workflows.agents import Assignment
 
 _FOLDER = Path(__file__).with_name("prompts")
 MAX_VIEW = 6_000  # characters of one agent's prose that another reads
 LAST_MESSAGES, MAX_EARLIER = 4, 1_200  # of the conversation before the question: messages, characters of each
 Messages = list[dict[str, str]]
-
-
-class Item(Protocol):
-    """One figure of the evidence."""
-
-    id: str
-    symbol: str | None
-    value: float | None
-
-    @property
-    def measure(self) -> str: ...
-
-
-class Pack(Protocol):
-    """The evidence of a run, as agents use it."""
-
-    @property
-    def items(self) -> Sequence[Item]: ...
-
-    def prompt_text(self) -> str: ...
 
 
 @cache
@@ -44,13 +21,13 @@ def prompt(name: str) -> str:
     return (_FOLDER / f"{name}.md").read_text(encoding="utf-8").strip()
 
 
-def view(task: "Assignment") -> Messages:
+def view(task: Assignment) -> Messages:
     """One agent's view: prose first, then its verdict."""
     role = prompt(AGENTS[task.node.agent].prompt)
     return [_system(role, prompt("_rules"), prompt("_verdict")), _user(_brief(task), f"Your task: {task.node.task}.")]
 
 
-def synthesis(task: "Assignment", overall: Overall) -> Messages:
+def synthesis(task: Assignment, overall: Overall) -> Messages:
     """The last agent's answer to the person who asked."""
     weighed = json.dumps(overall.payload(), ensure_ascii=False)
     return [
@@ -59,7 +36,7 @@ def synthesis(task: "Assignment", overall: Overall) -> Messages:
     ]
 
 
-def repair(task: "Assignment", prose: str) -> Messages:
+def repair(task: Assignment, prose: str) -> Messages:
     """The verdict alone, of a text that came without one."""
     return [_system(prompt("_verdict"), "Answer with the JSON block alone."), _user(_part("text", prose[:MAX_VIEW]))]
 
@@ -69,7 +46,7 @@ def evidence_ids(pack: Pack | None) -> list[str]:
     return [item.id for item in pack.items] if pack is not None else []
 
 
-def _brief(task: "Assignment") -> str:
+def _brief(task: Assignment) -> str:
     """All that an agent knows; outside words are fenced off as material."""
     parts = [_part("question", task.question)]
     if task.earlier:

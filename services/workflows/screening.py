@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from services.workflows.desk import score
-from services.workflows.prompting import Pack
+from services.workflows.jobs import Pack
 
 KEPT = 5  # more would be a table, and a prompt of thousands of figures
 VOICES = ("analyst", "trader")

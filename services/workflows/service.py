@@ -19,9 +19,9 @@ from services.workflows.budget import Budget
 from services.workflows.catalogue import WORKFLOWS, validate
 from services.workflows.desk import Desk, WriteReport
 from services.workflows.detector import Detection, chosen, detect
-from services.workflows.engine import Engine, Job
+from services.workflows.engine import Engine
 from services.workflows.features import window
-from services.workflows.prompting import Pack
+from services.workflows.jobs import Job, Pack
 from services.workflows.results import Checkpoints
 from services.workflows.runs import RunState
 from services.workflows.screening import screened

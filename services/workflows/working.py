@@ -12,10 +12,11 @@ from gevent.lock import BoundedSemaphore
 from services.cancellation import Cancellation, Cancelled
 from services.errors import TickertapeError
 from services.llm.trail import Trail
-from services.workflows.agents import Agents, Assignment, Noticed, Wrote
+from services.workflows.agents import Agents, Noticed, Wrote
 from services.workflows.announcing import Announcer
 from services.workflows.budget import Ledger
 from services.workflows.catalogue import Node
+from services.workflows.jobs import Assignment
 from services.workflows.results import Missing, NodeResult
 
 log = logging.getLogger(__name__)

@@ -1,12 +1,14 @@
 """Tokens, acting for others, export and deletion; and that nobody reaches what is somebody else's."""
 
 import json
+import time
 
 import pytest
 import sqlalchemy
 from flask import Flask
 from flask.testing import FlaskClient
 
+from services.store.models import first_id, new_id
 from tests.accounts.conftest import PASSWORD, bearer, token_of
 from tests.accounts.test_signing_in import change
 
@@ -180,3 +182,10 @@ def count(app: Flask, table: str) -> int:
 
 def column(app: Flask, statement: str) -> list:
     return app.extensions["tickertape"].database.read(lambda session: session.execute(sqlalchemy.text(statement)).scalars().all())
+
+
+def test_rows_of_workers_long_gone_go_and_one_that_just_left_stays(make) -> None:
+    app = make()
+    change(app, f"INSERT INTO workers (id, host, pid, seen_at) VALUES ('{first_id(time.time() - 3 * 86_400)}', 'h', 1, 0), ('{new_id()}', 'h', 2, 0)")
+    assert app.extensions["tickertape"].retention.run()["workers"] == 1
+    assert column(app, "SELECT pid FROM workers WHERE seen_at = 0") == [2]

@@ -7,8 +7,10 @@ import pytest
 from gevent.event import Event as Gate
 from sqlalchemy import select, update
 
+from services.errors import Unavailable
 from services.store import turns
-from services.store.models import Message, Turn, Worker, new_id
+from services.store.models import Message, Turn, User, Worker, new_id
+from services.store.users import Users
 from tests.http.asking import ask, frames_of, post
 from tests.support.fixtures import services_of, until_stored
 from tests.support.llm import ANSWER, began, finished, words
@@ -19,6 +21,13 @@ def make_old(app, seconds: float) -> None:
     services = services_of(app)
     services.database.write(lambda session: session.execute(
         update(Worker).where(Worker.id == services.chat._worker.id).values(seen_at=time.time() - seconds)))
+
+
+def adopt(app) -> None:
+    """A sweep of a worker that has been there for long enough to judge who is gone."""
+    housekeeping = services_of(app).housekeeping
+    housekeeping._reachable_since = float("-inf")
+    housekeeping.adopt()
 
 
 def turn_of(app, stream_id: str) -> Turn:
@@ -38,12 +47,24 @@ def orphaned(app, client, llm) -> str:
 def test_a_turn_of_a_silent_worker_is_taken_over_by_another_and_finished(app, client, make_app, llm):
     stream_id = orphaned(app, client, llm)
     other = make_app()
-    services_of(other).housekeeping.adopt()
+    adopt(other)
     frames = frames_of(other.test_client().get(f"/api/chat/streams/{stream_id}", headers={"X-User-Id": "ann"}))
     assert [frame.id[0] for frame in frames] == [1] * 3 + [2] * (len(frames) - 3)
     assert text_of(frames) == ANSWER
     turn = turn_of(other, stream_id)
     assert (turn.status, turn.attempt) == ("completed", 2)
+
+
+def test_what_was_written_stays_when_the_next_attempt_writes_nothing(app, client, make_app, llm):
+    stream_id = orphaned(app, client, llm)
+    other = make_app()
+    llm.play(Unavailable("Nobody could answer."))
+    adopt(other)
+    asking = other.test_client()
+    frames = frames_of(asking.get(f"/api/chat/streams/{stream_id}", headers={"X-User-Id": "ann"}))
+    assert (frames[-1].event, frames[-1].data["partial"], text_of(frames)) == ("error", True, "one two")
+    conversation = asking.get(f"/api/conversations/{turn_of(other, stream_id).conversation_id}", headers={"X-User-Id": "ann"}).json
+    assert conversation["messages"][-1]["content"] == "one two"
 
 
 def test_only_one_of_two_workers_gets_an_orphan(app, client, make_app, llm):
@@ -63,7 +84,7 @@ def test_the_worker_that_lost_its_turn_writes_nothing_more_and_follows_the_other
     until_stored(app, response.headers["Location"].rsplit("/", 1)[1], 3)
     make_old(app, 60)
     other = make_app()
-    services_of(other).housekeeping.adopt()
+    adopt(other)
     frames = reader.get(timeout=10)
     assert text_of(frames) == ANSWER
     assert frames[-1].id[0] == 2
@@ -78,7 +99,7 @@ def test_a_lost_turn_that_nobody_reads_leaves_nothing_behind(app, client, make_a
     llm.play(began(), *words("old words"), Gate())
     until_stored(app, post(client, userId="ann").headers["Location"].rsplit("/", 1)[1], 3)
     make_old(app, 60)
-    services_of(make_app()).housekeeping.adopt()
+    adopt(make_app())
     with gevent.Timeout(10):
         while services_of(app).streams._logs:
             gevent.sleep(0.02)
@@ -127,7 +148,7 @@ def test_a_turn_that_cannot_be_taken_over_ends_instead_of_running_for_ever(app, 
     stream_id = orphaned(app, client, llm)
     services_of(app).database.write(lambda session: session.execute(update(Turn).where(Turn.id == stream_id).values(question=question)))
     other = make_app()
-    services_of(other).housekeeping.adopt()
+    adopt(other)
     frames = frames_of(other.test_client().get(f"/api/chat/streams/{stream_id}", headers={"X-User-Id": "ann"}))
     assert frames[-1].event == "error"
     assert text_of(frames) == "one two"
@@ -151,3 +172,16 @@ def test_a_conversation_of_hundreds_of_turns_can_be_deleted(client):
     assert len(client.get(path).get_json()["messages"]) == 1_202
     assert client.delete(path).status_code == 204
     assert services.database.read(lambda session: session.scalars(select(Message.id)).all()) == []
+
+
+def test_a_stranger_forgotten_while_away_can_ask_again(app, client, monkeypatch):
+    """Everything of theirs was deleted, then they themselves; the cookie in their browser stays. A minute later …"""
+    monkeypatch.setattr(Users, "FRESH_S", 0.0)
+    conversation = ask(client)[0].data["conversationId"]
+    client.delete(f"/api/conversations/{conversation}")
+    services = services_of(app)
+    services.database.write(lambda session: session.execute(update(User).values(created_at=0.0)))
+    services.housekeeping.retire()
+    assert services.database.read(lambda session: session.scalars(select(User)).all()) == []
+    assert ask(client)[-1].event == "chat_completed"
+    assert len(client.get("/api/conversations").get_json()["conversations"]) == 1

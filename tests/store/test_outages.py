@@ -10,11 +10,13 @@ import pytest
 import sqlalchemy
 from gevent.event import Event
 from sqlalchemy import delete, select, update
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
 
 from services import sse
 from services.questions import Question
 from services.store import turns
+from services.store.database import _connect_args
 from services.store.models import Turn, Worker
 from tests.support.fixtures import services_of
 from tests.support.llm import began, finished, words, written
@@ -204,3 +206,17 @@ def test_several_hosts_that_start_at_once_prepare_one_database(postgres):
     assert [each.wait(30) for each in starting] == [0, 0, 0]
     with sqlalchemy.create_engine(url.replace("postgresql://", "postgresql+psycopg://")).connect() as connection:
         assert connection.scalar(select(sqlalchemy.func.count()).select_from(Turn)) == 0
+
+
+@pytest.mark.parametrize(("url", "mode"), [
+    ("postgresql+psycopg://u@127.0.0.1/db", "disable"),
+    ("postgresql+psycopg://u@/db", "disable"),
+    ("postgresql+psycopg://u@db.example.org/db", None),
+    ("postgresql+psycopg://u@127.0.0.1/db?sslmode=require", None),
+])
+def test_on_loopback_no_encryption_is_offered_because_its_refusal_hangs(url, mode):
+    assert _connect_args(make_url(url)).get("sslmode") == mode
+
+
+def test_what_the_url_says_itself_counts():
+    assert "connect_timeout" not in _connect_args(make_url("postgresql+psycopg://u@127.0.0.1/db?connect_timeout=2"))

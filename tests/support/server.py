@@ -16,7 +16,8 @@ ROOT = Path(__file__).resolve().parents[2]
 READY_S = 30.0
 
 # Impatient settings, so that a test of a takeover or a heartbeat does not wait as long as a person would.
-QUICK = {"WORKER_GONE_S": "1.5", "HEARTBEAT_S": "0.3", "DRAIN_S": "5", "STREAM_RETRY_MS": "200"}
+# One user asks here what in earnest many do, so limits are off but where a test is about them.
+QUICK = {"WORKER_GONE_S": "1.5", "HEARTBEAT_S": "0.3", "DRAIN_S": "5", "STREAM_RETRY_MS": "200", "RATE_LIMITS": "0"}
 
 # What a developer's shell may hold and no test may use.
 _FOREIGN = ("GROQ_", "OPENAI_", "AZURE_", "LLM_", "REDIS_URL", "DATABASE_URL", "SECRET_KEY")

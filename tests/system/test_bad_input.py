@@ -28,12 +28,12 @@ def spoken(pair, request: bytes) -> tuple[int, bytes]:
 
 
 def posted(body: bytes, *headers: str) -> bytes:
-    lines = ["POST /api/chat/stream HTTP/1.1", "Host: x", "X-User-Id: tester", "Connection: close", *headers]
+    lines = ["POST /api/chat/stream HTTP/1.1", "Host: 127.0.0.1", "X-User-Id: tester", "Connection: close", *headers]
     return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
 
 
 def followed(location: str, last_event_id: bytes) -> bytes:
-    return (f"GET {location} HTTP/1.1\r\nHost: x\r\nX-User-Id: tester\r\nConnection: close\r\nLast-Event-ID: ".encode()
+    return (f"GET {location} HTTP/1.1\r\nHost: 127.0.0.1\r\nX-User-Id: tester\r\nConnection: close\r\nLast-Event-ID: ".encode()
             + last_event_id + b"\r\n\r\n")
 
 

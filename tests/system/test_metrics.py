@@ -58,6 +58,7 @@ def is_open(response: http.client.HTTPResponse) -> bool:
 def test_two_workers_counts_are_added_up_whoever_is_asked(servers, provider):
     server = servers(workers=2, **openai_at(provider))
     client = Client(server.url)
+    wait_for(lambda: total(server, "circuits", provider="openai", state="closed") == 2)  # both have begun
     for _ in range(12):
         with client.ask() as connection:
             assert list(connection.frames())[-1].event == "chat_completed"

@@ -1,6 +1,7 @@
 """Secrets are planted wherever a server could pick one up; then everything it has said and written is searched for them."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from tests.support.fake_provider import CUT, DONE, END, FakeProvider, Received, 
 
 KEY, CUSTOM, COOKIE, METRICS = "sk-PLANTED-key", "PLANTED-header", "PLANTED-cookie-key", "PLANTED-metrics-token"
 TOKEN, PROMPT = "PLANTED-bearer", "PLANTED-prompt"
+CSRF = re.compile(r'name="csrf" value="([^"]+)"')
 ERROR = f"Incorrect key {KEY} <img src=x onerror=alert('PLANTED-error')> PLANTED-error"
 TOLD = {"X-Debug": "PLANTED-response-header", "Set-Cookie": "session=PLANTED-response-header", "x-request-id": "PLANTED-response-header"}
 
@@ -58,7 +60,7 @@ def providers_file(folder: Path, fake: FakeProvider) -> Path:
 def test_no_planted_secret_comes_out_anywhere(servers, faulty, tmp_path, desk):
     file = providers_file(tmp_path, faulty)
     server = servers(LLM_PROVIDERS_FILE=str(file), LLM_PRIORITY=",".join(FAULTS), LLM_OFFLINE=desk, OPENAI_API_KEY=KEY, SECRET_KEY=COOKIE,
-                     METRICS_TOKEN=METRICS, PLANTED_VARIABLE=KEY)
+                     METRICS_TOKEN=METRICS, PLANTED_VARIABLE=KEY, RATE_LIMITS="off")
     said: list[str] = []
     session = requests.Session()
     session.headers["Authorization"] = f"Bearer {TOKEN}"
@@ -79,6 +81,8 @@ def test_no_planted_secret_comes_out_anywhere(servers, faulty, tmp_path, desk):
         for stream in (True, False):
             body = {"model": name, "messages": [{"role": "user", "content": PROMPT}], "stream": stream}
             hear(session.post(f"{server.url}/v1/chat/completions", json=body, timeout=30))
+    form = {"message": f"What is beta? {PROMPT}", "csrf": CSRF.search(session.get(server.url, timeout=10).text)[1]}
+    assert hear(session.post(f"{server.url}/ask", data=form, timeout=30)).status_code == 200  # the page without JavaScript, as it streams
     for path in ("/", "/readyz", "/healthz", "/api/providers", "/v1/models", "/api/conversations", "/nothing", "/metrics"):
         hear(session.get(server.url + path, timeout=10))
     measured = hear(session.get(f"{server.url}/metrics", headers={"Authorization": f"Bearer {METRICS}"}, timeout=10))

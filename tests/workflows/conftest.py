@@ -13,7 +13,8 @@ from services.workflows.broadcaster import Broadcaster
 from services.workflows.budget import Budget
 from services.workflows.catalogue import WORKFLOWS
 from services.workflows.desk import Desk
-from services.workflows.engine import Engine, Job
+from services.workflows.engine import Engine
+from services.workflows.jobs import Job
 from services.workflows.results import MemoryCheckpoints
 from services.workflows.runs import RunState
 from tests.workflows.fakes import FakeLLM

@@ -7,7 +7,7 @@ from services import signals
 from services.events import data as json_of
 from services.workflows.broadcaster import Broadcaster
 from services.workflows.catalogue import WORKFLOWS
-from services.workflows.engine import Job
+from services.workflows.jobs import Job
 from services.workflows.runs import RunState
 
 FLOW = WORKFLOWS["investmentResearch"]
