@@ -252,6 +252,7 @@ def test_the_next_question_goes_below_the_version_that_is_shown(site: Site, open
     expect(answer(page).locator("[data-slot=version]")).to_have_text("2/2")
     answer(page).locator("[data-slot=older]").click()
     expect(answer(page).locator("[data-slot=body]")).to_have_text("First answer.")
+    page.wait_for_load_state()  # by then its scripts are at work
     ask(page, "And then?")
     expect(answer(page).locator("[data-slot=body]")).to_have_text("Third.")
     complete(page)
@@ -397,10 +398,11 @@ def test_the_page_follows_the_end_only_while_the_reader_is_there(site: Site, ope
     site.first.play(*say("\n\n".join(numbered(20) for _ in range(300)), pause=0.015, pieces=60))
     page = open_page(site.url)
     ask(page, "At length")
+    page.wait_for_function(f"() => ({LEFT})() > 500")
     expect(page.locator(".latest")).to_be_visible()
     assert page.evaluate(SCROLLED) < 50
     page.mouse.move(600, 400)
-    page.mouse.wheel(0, 9_000)
+    page.mouse.wheel(0, 90_000)
     expect(page.locator(".latest")).to_be_hidden()
     at = page.evaluate(SCROLLED)
     page.wait_for_function(f"() => ({SCROLLED})() > {at + 200}")

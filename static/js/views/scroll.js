@@ -6,6 +6,7 @@ import { slot } from "../dom.js";
 const NEAR = 96;
 const GAP = 20; // between the bar and the question
 const MOST_AT_THE_END = 240;
+const A_MOMENT = 300; // ms
 const SETTLING = 4; // frames
 const SPARE = 32; // so that a dock that becomes lower does not pull the page down
 
@@ -14,6 +15,8 @@ export class Follow {
   #following = false;
   #streaming = false;
   #height = 0;
+  #before = 0; // the height a moment ago
+  #since = 0;
   #at = 0;
   #room = 0;
   #roomy = null; // the answer that has room below it, so that its question can stand at the top
@@ -44,6 +47,7 @@ export class Follow {
   grew(ended = false) {
     const { scrollHeight } = document.scrollingElement;
     const tooMuch = ended && scrollHeight - this.#height > MOST_AT_THE_END;
+    if (performance.now() - this.#since > A_MOMENT) [this.#before, this.#since] = [this.#height, performance.now()];
     this.#height = scrollHeight;
     if (this.#following && !tooMuch) this.#toEnd();
     else this.#show();
@@ -85,12 +89,14 @@ export class Follow {
   }
 
   // Only the reader's own way down to the end begins following, and their way up ends it; the page moves by itself too.
+  // The end they went to is the one they saw: by the time we hear of it the page may have grown.
   #look() {
-    const { scrollTop } = document.scrollingElement;
+    const { scrollTop, clientHeight } = document.scrollingElement;
     const moved = scrollTop - this.#at;
     this.#at = scrollTop;
+    const wentToEnd = scrollTop + clientHeight > Math.min(this.#before, this.#height) - NEAR;
     if (moved < 0 && !this.#isNearEnd()) this.#following = false;
-    else if (moved > 0 && this.#isNearEnd() && this.#isLong()) this.#following = true;
+    else if (moved > 0 && wentToEnd && this.#isLong()) this.#following = true;
     this.#show();
   }
 
