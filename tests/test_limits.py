@@ -183,6 +183,10 @@ def test_open_readers_of_one_user_are_limited_and_counted_back(make) -> None:
         next(each)
     refused = app.test_client().get(location, headers={"X-User-Id": "ann"})
     assert refused.status_code == 429 and refused.json["error"]["limit"] == "concurrent_readers"
+    again = app.test_client().post("/api/chat/stream", json=QUESTION, headers={"X-User-Id": "ann"})
+    assert again.status_code == 429 and again.json["error"]["limit"] == "concurrent_readers"
+    listed = app.test_client().get("/api/conversations", headers={"X-User-Id": "ann"}).json["conversations"]
+    assert len(listed) == 1, "a question that was refused does not run"
     open_responses.pop().close()
     assert app.test_client().get(location, headers={"X-User-Id": "ann"}).status_code == 200
     assert app.test_client().head(location, headers={"X-User-Id": "ann"}).status_code == 200
