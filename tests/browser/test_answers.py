@@ -394,7 +394,7 @@ def test_an_answer_that_comes_at_once_leaves_the_reader_at_the_question(keyless:
 
 
 def test_the_page_follows_the_end_only_while_the_reader_is_there(site: Site, open_page: Open) -> None:
-    site.first.play(*say("\n\n".join(numbered(20) for _ in range(90)), pause=0.015, pieces=60))
+    site.first.play(*say("\n\n".join(numbered(20) for _ in range(300)), pause=0.015, pieces=60))
     page = open_page(site.url)
     ask(page, "At length")
     expect(page.locator(".latest")).to_be_visible()
@@ -411,7 +411,8 @@ def test_the_page_follows_the_end_only_while_the_reader_is_there(site: Site, ope
     assert abs(page.evaluate(SCROLLED) - at) < 40
     page.locator(".latest").click()
     page.wait_for_function(f"() => ({LEFT})() < 100")
-    complete(page)
+    page.locator(".stop").click()
+    complete(page, "stopped")
 
 
 def test_a_server_killed_in_the_middle_comes_back_with_the_answer(open_page: Open, tmp_path) -> None:

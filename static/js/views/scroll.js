@@ -15,6 +15,7 @@ export class Follow {
   #streaming = false;
   #height = 0;
   #at = 0;
+  #room = 0;
   #roomy = null; // the answer that has room below it, so that its question can stand at the top
 
   constructor(button) {
@@ -31,8 +32,10 @@ export class Follow {
   // Put the question at the top of the window; the answer grows below it.
   begin(question, answer) {
     this.#following = false;
-    if (this.#roomy && this.#roomy !== answer) this.#roomy.style.minBlockSize = "";
+    this.#roomy?.classList.remove("roomy");
     this.#roomy = answer;
+    this.#make(0);
+    answer.classList.add("roomy");
     requestAnimationFrame(() => this.#toQuestion(question, answer)); // by then the field below is empty and low again
   }
 
@@ -53,10 +56,16 @@ export class Follow {
     const covered = getComputedStyle(bar).position === "sticky" ? bar.offsetHeight : 0;
     const top = Math.max(0, page.scrollTop + slot(question, "content").getBoundingClientRect().top - covered - GAP);
     const lacking = top + SPARE - (page.scrollHeight - page.clientHeight);
-    if (lacking > 0) answer.style.minBlockSize = `${Math.ceil(answer.offsetHeight + lacking)}px`;
+    if (lacking > 0) this.#make(Math.ceil(answer.offsetHeight + lacking));
     this.#scroll(top);
     this.#show();
     if (frames > 0) requestAnimationFrame(() => this.#toQuestion(question, answer, frames - 1));
+  }
+
+  // A property of the page, not a style of the answer: nothing in the transcript has one.
+  #make(room) {
+    this.#room = room;
+    document.documentElement.style.setProperty("--room", `${room}px`);
   }
 
   #jump() {
@@ -75,13 +84,13 @@ export class Follow {
     this.#at = document.scrollingElement.scrollTop;
   }
 
-  // Only the reader's own way down to the end begins following; that the page ends here by itself does not.
+  // Only the reader's own way down to the end begins following, and their way up ends it; the page moves by itself too.
   #look() {
     const { scrollTop } = document.scrollingElement;
-    const down = scrollTop > this.#at;
+    const moved = scrollTop - this.#at;
     this.#at = scrollTop;
-    if (!this.#isNearEnd()) this.#following = false;
-    else if (down && this.#isLong()) this.#following = true;
+    if (moved < 0 && !this.#isNearEnd()) this.#following = false;
+    else if (moved > 0 && this.#isNearEnd() && this.#isLong()) this.#following = true;
     this.#show();
   }
 
@@ -92,8 +101,7 @@ export class Follow {
 
   // Whether the answer has outgrown the room that was made for it.
   #isLong() {
-    const room = parseFloat(this.#roomy?.style.minBlockSize) || 0;
-    return !this.#roomy || this.#roomy.offsetHeight > room + 1;
+    return !this.#roomy || this.#roomy.offsetHeight > this.#room + 1;
   }
 
   #show() {
