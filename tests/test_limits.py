@@ -206,7 +206,7 @@ def test_a_hundred_streams_of_one_user_get_429_beyond_the_limit_and_nobody_else_
         servers: Callable[..., Server], provider: FakeProvider) -> None:
     for _ in range(12):
         provider.play(ok(), events(chunk("so far")), STALL)
-    first = servers(workers=2, CONCURRENT_TURNS="6", TURNS_PER_MINUTE="1000", **openai_at(provider))
+    first = servers(workers=2, RATE_LIMITS="on", CONCURRENT_TURNS="6", TURNS_PER_MINUTE="1000", **openai_at(provider))
     greedy = [Client(first.url, user="greedy") for _ in range(100)]
     with ThreadPoolExecutor(20) as pool:
         opened = list(pool.map(lambda client: client.ask(), greedy))
@@ -228,7 +228,7 @@ def test_a_hundred_streams_of_one_user_get_429_beyond_the_limit_and_nobody_else_
 def test_what_a_killed_server_reserved_is_settled_by_the_one_that_takes_over(
         servers: Callable[..., Server], provider: FakeProvider) -> None:
     provider.play(ok(), events(chunk("so far")), STALL)
-    environ = {"CONCURRENT_TURNS": "1", "MAX_ATTEMPTS": "1"} | openai_at(provider)
+    environ = {"RATE_LIMITS": "on", "CONCURRENT_TURNS": "1", "MAX_ATTEMPTS": "1"} | openai_at(provider)
     first = servers(**environ)
     with Client(first.url).ask() as connection:
         next(connection.frames())
