@@ -25,6 +25,8 @@ def start() -> Response:
     question = parse_question(json_body(), services().settings)
     key = _idempotency_key()
     user_id = asking_or_new(question.user_id, key)
+    if not _json_only():
+        services().limits.check_readers(user_id)  # before the turn begins: a refused question must not run
     turn = services().chat.start(user_id, question, key, address=caller_address())
     g.turn = turn.id
     frames = services().chat.follow(turn)
@@ -41,6 +43,8 @@ def follow(stream_id: str) -> Response:
     """The same events again, from after the last one the client has."""
     turn = services().chat.find(asking(), stream_id)
     frames = services().chat.follow(turn, _last_event_id())
+    if frames is not None:
+        services().limits.check_readers(turn.user_id)
     return event_stream(frames, turn.user_id) if frames is not None else Response(status=204)
 
 
@@ -53,9 +57,7 @@ def stop(stream_id: str) -> tuple[Response, int]:
 
 def event_stream(frames: Iterator[bytes], user_id: str) -> Response:
     """A streaming response. The generator gets plain values only: it outlives the request's context."""
-    limits = services().limits
-    limits.check_readers(user_id)
-    frames = limits.reading(user_id, frames)
+    frames = services().limits.reading(user_id, frames)
     headers = dict(STREAM_HEADERS)
     if services().settings.stream_gzip:
         headers["Vary"] = "Accept-Encoding"

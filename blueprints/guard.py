@@ -111,8 +111,7 @@ def _check_form() -> None:
 # ---- after
 
 def _finish(response: Response) -> Response:
-    for name, value in HEADERS.items():
-        response.headers[name] = value
+    response.headers.extend(HEADERS)  # no view sets one of these
     if request.is_secure:
         response.headers["Strict-Transport-Security"] = HSTS
     # A page holds a form token and somebody's conversation: no store, not even the browser's own.

@@ -2,9 +2,9 @@
 
 Run it in an environment of its own, not in the application's:
 
-    python -m venv /tmp/data-venv
-    /tmp/data-venv/bin/pip install skfolio==1.12.2 statsmodels==0.15.0 arch==8.0.0 pytickersymbols==1.17.10
-    /tmp/data-venv/bin/python scripts/build_market_data.py
+    python -m venv build/data-venv
+    build/data-venv/bin/pip install skfolio==1.12.2 statsmodels==0.15.0 arch==8.0.0 pytickersymbols==1.17.10
+    build/data-venv/bin/python scripts/build_market_data.py
 
 It writes prices.npz, ohlc.npz, macro.npz, instruments.csv and the packages' licences; data/PROVENANCE.md, written by
 hand, describes them. The same packages give the same files.

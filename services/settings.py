@@ -57,7 +57,6 @@ class Settings:
     body_timeout_s: float = 15.0            # for a request's whole body; its head has gunicorn's keepalive
 
     rate_limits: bool = True                # the limits below; 0 in one of them is no limit
-    redis_url: str = ""                     # shares what is counted, and the streams, between hosts
     turns_per_minute: int = 30              # of one user
     turns_per_day: int = 1000               # days are UTC
     concurrent_turns: int = 8

@@ -183,6 +183,10 @@ def test_open_readers_of_one_user_are_limited_and_counted_back(make) -> None:
         next(each)
     refused = app.test_client().get(location, headers={"X-User-Id": "ann"})
     assert refused.status_code == 429 and refused.json["error"]["limit"] == "concurrent_readers"
+    again = app.test_client().post("/api/chat/stream", json=QUESTION, headers={"X-User-Id": "ann"})
+    assert again.status_code == 429 and again.json["error"]["limit"] == "concurrent_readers"
+    listed = app.test_client().get("/api/conversations", headers={"X-User-Id": "ann"}).json["conversations"]
+    assert len(listed) == 1, "a question that was refused does not run"
     open_responses.pop().close()
     assert app.test_client().get(location, headers={"X-User-Id": "ann"}).status_code == 200
     assert app.test_client().head(location, headers={"X-User-Id": "ann"}).status_code == 200
@@ -202,7 +206,7 @@ def test_a_hundred_streams_of_one_user_get_429_beyond_the_limit_and_nobody_else_
         servers: Callable[..., Server], provider: FakeProvider) -> None:
     for _ in range(12):
         provider.play(ok(), events(chunk("so far")), STALL)
-    first = servers(workers=2, CONCURRENT_TURNS="6", TURNS_PER_MINUTE="1000", **openai_at(provider))
+    first = servers(workers=2, RATE_LIMITS="on", CONCURRENT_TURNS="6", TURNS_PER_MINUTE="1000", **openai_at(provider))
     greedy = [Client(first.url, user="greedy") for _ in range(100)]
     with ThreadPoolExecutor(20) as pool:
         opened = list(pool.map(lambda client: client.ask(), greedy))
@@ -224,7 +228,7 @@ def test_a_hundred_streams_of_one_user_get_429_beyond_the_limit_and_nobody_else_
 def test_what_a_killed_server_reserved_is_settled_by_the_one_that_takes_over(
         servers: Callable[..., Server], provider: FakeProvider) -> None:
     provider.play(ok(), events(chunk("so far")), STALL)
-    environ = {"CONCURRENT_TURNS": "1", "MAX_ATTEMPTS": "1"} | openai_at(provider)
+    environ = {"RATE_LIMITS": "on", "CONCURRENT_TURNS": "1", "MAX_ATTEMPTS": "1"} | openai_at(provider)
     first = servers(**environ)
     with Client(first.url).ask() as connection:
         next(connection.frames())

@@ -1,4 +1,4 @@
-"""Passwords, hashed with argon2 in two threads of their own: a hash takes 20 ms and 19 MB, and none of it on the event loop."""
+"""Passwords, hashed with argon2 in two threads of their own: a hash takes 20 ms and 19 MiB, and none of it on the event loop."""
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError

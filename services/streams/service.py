@@ -133,9 +133,8 @@ class Streams:
         return self._readers.total() if turn_id is None else self._readers[turn_id]
 
     def end(self, turn_id: str) -> EventId:
-        """The last event there is, as far as this worker knows."""
-        turn = self._logs.get(turn_id)
-        return turn.end if turn is not None and not turn.mirror else self._segments.end(turn_id)[0]
+        """The last event of a turn that has ended: as stored, for the log in memory shows it only after the commit."""
+        return self._segments.end(turn_id)[0]
 
     def ask_to_look(self, worker_id: str) -> None:
         """Wake another worker's writer: a mark for it is in the database."""

@@ -7,6 +7,7 @@ import gevent
 import pytest
 from gevent.event import Event as Gate
 
+from services.streams.log import TurnLog
 from tests.http.asking import ask, error_of, frames_of, parse, post
 from tests.support.fixtures import services_of
 from tests.support.llm import ANSWER, began, finished, words
@@ -47,6 +48,17 @@ def test_the_query_names_the_place_for_a_first_eventsource_and_the_header_wins(c
 def test_whoever_has_the_last_event_gets_204_so_that_eventsource_stays_away(client, stream):
     location, frames = stream
     assert after(client, location, f"1-{len(frames)}").status_code == 204
+
+
+def test_the_last_event_is_still_owed_while_it_is_stored_and_not_yet_shown(client, app, stream):
+    """The commit that ends a turn comes first; for a moment its log in memory lacks the event that is in the database."""
+    location, frames = stream
+    turn_id, before = location.rsplit("/", 1)[1], len(frames) - 1
+    log = services_of(app).streams._logs[turn_id] = TurnLog(turn_id, 1, seq=before)
+    gevent.spawn_later(0.05, log.close, b'id: 1-%d\nevent: chat_completed\ndata: {"type":"chat_completed"}\n\n' % len(frames))
+    response = after(client, location, f"1-{before}")
+    assert response.status_code == 200
+    assert [frame.id for frame in frames_of(response)] == [(1, len(frames))]
 
 
 def test_an_id_from_the_future_of_a_finished_stream_is_past_its_end(client, stream):

@@ -330,7 +330,7 @@ def test_the_desk_does_not_stand_in_where_json_is_wanted(server):
 # ---- who may, and how often
 
 def test_the_limits_of_turns_hold_here_too(servers, provider):
-    client = client_of(servers(**openai_at(provider), TURNS_PER_MINUTE="2"))
+    client = client_of(servers(**openai_at(provider), RATE_LIMITS="on", TURNS_PER_MINUTE="2"))
     for stream in (True, False):
         assert ask(client, stream=stream)
     with pytest.raises(openai.RateLimitError) as caught:
@@ -341,7 +341,7 @@ def test_the_limits_of_turns_hold_here_too(servers, provider):
 
 
 def test_what_was_used_counts_for_the_day(servers, provider):
-    client = client_of(servers(**openai_at(provider), TOKENS_PER_DAY="28", RESERVE_TOKENS="1"))
+    client = client_of(servers(**openai_at(provider), RATE_LIMITS="on", TOKENS_PER_DAY="28", RESERVE_TOKENS="1"))
     for stream in (True, False):  # 14 tokens each
         assert streamed(client)[0] if stream else ask(client)
     with pytest.raises(openai.RateLimitError, match="28 tokens of today"):
