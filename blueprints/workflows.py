@@ -18,7 +18,7 @@ def catalogue() -> Response:
 def detect() -> Response:
     """The body is that of a question to the chat; nothing of it is stored or started."""
     question = parse_question(json_body(), services().settings)
-    return jsonify(services().workflows.detect(question).payload())
+    return jsonify(services().workflows.foresee(question).payload())
 
 
 @blueprint.get("/runs/<workflow_id>")

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from services.market.evidence import EvidencePack, Mark
 from services.market.figures import Figure, figures, numbers
-from services.market.ledger import PRICES, SENSITIVITY, Claim, Ledger
+from services.market.ledger import PRICES, SENSITIVITY, Claim, Ledger, is_exact
 from services.market.surroundings import Context, Reader
 
 MOVES = (  # what rises and falls, as a volatility or a weight does not
@@ -51,7 +51,8 @@ def _judge(figure: Figure, reader: Reader, ledger: Ledger) -> Mark:
         equal = kept
     if not equal:
         return Mark(figure.start, figure.end, figure.text, None, why)
-    best = min(equal, key=lambda claim: (claim.other is not None, not claim.symbols <= context.symbols))
+    # "10 %" may round a 9.6 % of something else; the figure that is 10 % is the one that is meant.
+    best = min(equal, key=lambda claim: (claim.other is not None, not is_exact(figure, claim), not claim.symbols <= context.symbols))
     return Mark(figure.start, figure.end, figure.text, best.item.id, best.explain())
 
 

@@ -71,6 +71,11 @@ class _Sorted:
         return self._claims[bisect_left(self._values, value - slack) : bisect_right(self._values, value + slack)]
 
 
+def is_exact(figure: Figure, claim: Claim) -> bool:
+    """Whether the figure is the claim's value as it stands, and not a rounding of it."""
+    return any(abs(abs(claim.value) - abs(figure.value) * figure.scale * factor) < 1e-9 for _, factor in _readings(figure))
+
+
 def _readings(figure: Figure) -> list[tuple[str, float]]:
     """The units a figure may be meant in, with the factor that brings it to the items' scale."""
     return {

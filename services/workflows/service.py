@@ -63,12 +63,16 @@ class Workflows:
 
     def detect(self, question: Question) -> Detection:
         """What this question starts. Raises InvalidRequest for a workflow that does not exist."""
+        detection = self.foresee(question)
+        return self._arbiter.decide(question.message, detection) if self._arbiter and question.workflow == "auto" else detection
+
+    def foresee(self, question: Question) -> Detection:
+        """As `detect`, without asking a model: for somebody who is still typing."""
         self.check(question.workflow)
         symbols = self._find_symbols(window(question.message), question.context)
         if question.workflow != "auto":
             return chosen(question.workflow, symbols)
-        detection = detect(question.message, symbols)
-        return self._arbiter.decide(question.message, detection) if self._arbiter else detection
+        return detect(question.message, symbols)
 
     def begin(
         self, question: Question, detection: Detection, run_id: str, log: Log, earlier: Sequence[Mapping[str, str]] = ()
