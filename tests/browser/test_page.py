@@ -499,6 +499,7 @@ def test_who_is_signed_in_is_shown_and_can_leave(open_page: Open, tmp_path) -> N
         page.get_by_role("button", name="Make the account").click()
         person = page.locator(".person > summary")
         expect(person).to_have_text("ann@example.org")
+        page.wait_for_load_state()  # Escape is the script's
         person.click()
         page.keyboard.press("Escape")
         expect(page.locator(".person-menu")).to_be_hidden()
