@@ -15,10 +15,10 @@ SERVERS := tests/system tests/workflows/test_server.py
 run: $(ENV)
 	@exec $(BIN)/python -m gunicorn -c gunicorn.conf.py
 
-# Side by side: one part computes, the others mostly wait for servers and browsers.
+# Two at a time: one half computes, the other mostly waits for servers and browsers.
 test: $(TEST_ENV)
 	@scripts/install-test-tools
-	@$(MAKE) --no-print-directory -j3 --output-sync=target test-servers test-units test-browser test-js
+	@$(MAKE) --no-print-directory -j2 --output-sync=target test-servers test-units test-browser test-js
 
 test-js:
 	@if command -v node >/dev/null; then node --test tests/js/*.test.mjs; fi
