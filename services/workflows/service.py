@@ -4,8 +4,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 
-import gevent
-
 from services.cancellation import Cancellation
 from services.errors import InvalidRequest
 from services.llm.deltas import Delta
@@ -128,9 +126,7 @@ class Run:
         """Gathered in a greenlet of its own: a stop does not wait for a market source."""
         economist = any(node.agent == "economist" for node in self._job.workflow.nodes)
         context = {**self._job.context, **({"assistant": "economist"} if economist else {})}
-        gathering = gevent.spawn(self._gather, self._job.question, context)
-        with cancellation.interruptible():
-            return gathering.get()
+        return cancellation.wait_for(self._gather, self._job.question, context)
 
 
 def _verdict_items(verdict: Mapping[str, object]) -> Iterator[Item]:
