@@ -136,7 +136,11 @@ def servers(tmp_path: Path) -> Iterator[Callable[..., Server]]:
         server.kill()
 
 
-@pytest.fixture
-def server(servers: Callable[..., Server]) -> Server:
-    """One server with one worker and no provider but the embedded one."""
-    return servers()
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server with one worker and no provider but the embedded one, for all tests that leave it as it was."""
+    running = Server(tmp_path_factory.mktemp("keyless"))
+    try:
+        yield running.start()
+    finally:
+        running.kill()

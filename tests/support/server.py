@@ -53,14 +53,17 @@ class Server:
 
     def start(self) -> "Server":
         """Start, and return once it is ready. Raises RuntimeError with the log when it does not become ready."""
+        self._launch()
+        self._wait_until_ready()
+        return self
+
+    def _launch(self) -> None:
         environ = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
         environ |= QUICK | {"HOST": "127.0.0.1", "PORT": str(self.port), "WEB_CONCURRENCY": str(self.workers),
                             "INSTANCE_DIR": str(self.folder), "PYTHONUNBUFFERED": "1"} | self.environ
         with self._log_file.open("ab") as log:
             self._process = subprocess.Popen([sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py"], cwd=ROOT, env=environ,
                                              stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
-        self._wait_until_ready()
-        return self
 
     def _wait_until_ready(self) -> None:
         until = time.monotonic() + READY_S
@@ -98,6 +101,14 @@ class Server:
     def reload(self) -> None:
         """SIGHUP: new workers for old ones."""
         self._process.send_signal(signal.SIGHUP)
+
+
+def start_together(*servers: Server) -> None:
+    """Start several and wait for all. Where they share a folder its database has its tables already: they would both make them."""
+    for server in servers:
+        server._launch()
+    for server in servers:
+        server._wait_until_ready()
 
 
 def _answers(url: str) -> bool:

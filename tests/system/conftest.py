@@ -1,13 +1,15 @@
-"""Two real servers on one database and one provider, shared by the tests of a module that leave them as they were."""
+"""Two real servers on one database and one provider, shared by all tests that leave them as they were."""
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from tests.support.fake_provider import FakeProvider
 from tests.support.fixtures import openai_at
-from tests.support.server import Server
+from tests.support.server import Server, start_together
 from tests.support.sse_client import Client
 
 
@@ -27,14 +29,14 @@ class Pair:
         return Client(*self.bases, user=user)
 
 
-@pytest.fixture(scope="module")
-def running_pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+@pytest.fixture(scope="session")
+def running_pair(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[Pair]:
     folder = tmp_path_factory.mktemp("pair")
+    shutil.copy(migrated, folder)
     with FakeProvider() as provider:
         here, there = (Server(folder, environ=openai_at(provider)) for _ in range(2))
         try:
-            here.start()
-            there.start()
+            start_together(here, there)
             yield Pair(here, there, provider)
         finally:
             here.kill()
@@ -43,7 +45,7 @@ def running_pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
 
 @pytest.fixture
 def pair(running_pair: Pair) -> Iterator[Pair]:
-    """The module's pair, its provider having forgotten what other tests asked."""
+    """The one pair, its provider having forgotten what other tests asked."""
     usual = running_pair.provider.default
     running_pair.provider.forget()
     yield running_pair

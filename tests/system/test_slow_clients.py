@@ -3,8 +3,9 @@
 import json
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 
+import gevent
 import pytest
 import requests
 
@@ -13,20 +14,57 @@ from tests.support.fixtures import openai_at
 from tests.support.server import Server
 
 HEAD = b"POST /api/chat/stream HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+FORM = HEAD.replace(b"application/json", b"application/x-www-form-urlencoded")
+
+# What each begins with, and what it then trickles.
+SLOW = {
+    "head": (b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n", b"X-%d: y\r\n"),
+    "length": (HEAD + b"Content-Length: 5000\r\n\r\n", b"x"),
+    "chunked": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
+    "form": (FORM + b"Content-Length: 5000\r\n\r\n", b"x"),
+    "unwanted": (b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 5000\r\n\r\n", b"x"),
+}
+Trickled = tuple[float, bytes, bool]
 
 
-@pytest.fixture
-def server(servers: Callable[..., Server]) -> Server:
-    return servers(BODY_TIMEOUT_S="2", STREAM_STALL_S="2")
+@pytest.fixture(scope="module")
+def provider() -> Iterator[FakeProvider]:
+    with FakeProvider() as fake:
+        yield fake
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, provider: FakeProvider) -> Iterator[Server]:
+    """One for all of them: whoever is slow or wrong here must leave it as it was."""
+    running = Server(tmp_path_factory.mktemp("slow"), environ=openai_at(provider) | {"BODY_TIMEOUT_S": "2", "STREAM_STALL_S": "2"})
+    try:
+        yield running.start()
+    finally:
+        running.kill()
+
+
+@pytest.fixture(scope="module")
+def slow(server: Server) -> dict[str, gevent.Greenlet]:
+    """All slow clients at the same time, as they would come."""
+    return {name: gevent.spawn(trickled, server, begin, piece) for name, (begin, piece) in SLOW.items()}
+
+
+def trickled(server: Server, begin: bytes, piece: bytes) -> Trickled:
+    """How long the server took it, what it said, and whether it answered others at once afterwards."""
+    pieces = (piece % number if b"%d" in piece else piece for number in range(10_000))
+    with connect(server) as connection:
+        connection.sendall(begin)
+        took, answer = trickle(connection, pieces)
+        return took, answer, answers(server)
 
 
 def connect(server: Server) -> socket.socket:
     return socket.create_connection(("127.0.0.1", server.port), timeout=20)
 
 
-def trickle(connection: socket.socket, pieces: Iterator[bytes], pause: float = 0.2) -> tuple[float, bytes]:
+def trickle(connection: socket.socket, pieces: Iterable[bytes], pause: float = 0.2) -> tuple[float, bytes]:
     """Send piece after piece until the server has had enough; how long that took, and what it said."""
-    started, answer = time.monotonic(), b""
+    started, answer, pieces = time.monotonic(), b"", iter(pieces)
     connection.settimeout(pause)
     while time.monotonic() - started < 30:
         try:
@@ -48,31 +86,23 @@ def answers(server: Server) -> bool:
     return ok and time.monotonic() - started < 1
 
 
-def test_a_trickled_head_is_closed_in_time(server: Server) -> None:
-    with connect(server) as slow:
-        slow.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n")
-        took, answer = trickle(slow, (b"X-%d: y\r\n" % number for number in range(10_000)))
-        assert took < 7 and not answer
-        assert answers(server)
+def test_a_trickled_head_is_closed_in_time(slow: dict[str, gevent.Greenlet]) -> None:
+    took, answer, others_answered = slow["head"].get()
+    assert took < 7 and not answer
+    assert others_answered
 
 
-@pytest.mark.parametrize("head", [HEAD + b"Content-Length: 5000\r\n\r\n", HEAD + b"Transfer-Encoding: chunked\r\n\r\n",
-                                  HEAD.replace(b"application/json", b"application/x-www-form-urlencoded") + b"Content-Length: 5000\r\n\r\n"],
-                         ids=["length", "chunked", "form"])
-def test_a_trickled_body_is_refused_in_time_and_the_connection_closed(server: Server, head: bytes) -> None:
-    with connect(server) as slow:
-        slow.sendall(head)
-        took, answer = trickle(slow, (b"1\r\nx\r\n" if b"chunked" in head else b"x" for _ in range(10_000)))
-        assert 1.5 < took < 9
-        assert answer.startswith(b"HTTP/1.1 408") and b'"too_slow"' in answer
-        assert answers(server)
+@pytest.mark.parametrize("kind", ["length", "chunked", "form"])
+def test_a_trickled_body_is_refused_in_time_and_the_connection_closed(slow: dict[str, gevent.Greenlet], kind: str) -> None:
+    took, answer, others_answered = slow[kind].get()
+    assert 1.5 < took < 9
+    assert answer.startswith(b"HTTP/1.1 408") and b'"too_slow"' in answer
+    assert others_answered
 
 
-def test_a_body_nobody_wants_does_not_hold_the_connection(server: Server) -> None:
-    with connect(server) as slow:
-        slow.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 5000\r\n\r\n")
-        took, answer = trickle(slow, (b"x" for _ in range(10_000)))
-        assert took < 7 and answer.startswith(b"HTTP/1.1 200") and answer.count(b"HTTP/1.1") == 1
+def test_a_body_nobody_wants_does_not_hold_the_connection(slow: dict[str, gevent.Greenlet]) -> None:
+    took, answer, _ = slow["unwanted"].get()
+    assert took < 7 and answer.startswith(b"HTTP/1.1 200") and answer.count(b"HTTP/1.1") == 1
 
 
 @pytest.mark.parametrize("lengths", [b"Content-Length: 15\r\nContent-Length: 15\r\n", b"Content-Length: 15\r\nContent-Length: 16\r\n",
@@ -99,9 +129,8 @@ def test_a_head_over_the_limits_is_refused(server: Server, request_head: bytes) 
 
 
 def test_a_reader_with_a_closed_window_is_dropped_and_the_answer_is_written_to_its_end(
-        servers: Callable[..., Server], provider: FakeProvider) -> None:
+        server: Server, provider: FakeProvider) -> None:
     provider.play(ok(), *[events(chunk("0123456789abcdef" * 64)) for _ in range(6000)], events(stop()), DONE, END)
-    server = servers(STREAM_STALL_S="2", RATE_LIMITS="off", **openai_at(provider))
     body = json.dumps({"message": "go on"}).encode()
     stalled = socket.socket()
     stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
