@@ -6,7 +6,9 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import openai
@@ -47,18 +49,52 @@ def client(healthy: Server) -> openai.OpenAI:
     return client_of(healthy)
 
 
-@pytest.fixture
-def second() -> Iterator[FakeProvider]:
-    with FakeProvider(default=lambda request: answer(FALLBACK, model="fake-2")) as fake:
-        yield fake
+@dataclass
+class Pair:
+    """A server with two providers, no desk behind them, and its client."""
+
+    server: Server
+    first: FakeProvider
+    second: FakeProvider
+
+    @property
+    def client(self) -> openai.OpenAI:
+        return client_of(self.server)
+
+
+@contextmanager
+def running_pair(folder: Path) -> Iterator[Pair]:
+    with FakeProvider() as first, FakeProvider(default=lambda request: answer(FALLBACK, model="fake-2")) as second:
+        environ = {"GROQ_API_KEY": "g", "GROQ_BASE_URL": first.url, "GROQ_MODEL": "fake-1", "OPENAI_API_KEY": "o",
+                   "OPENAI_BASE_URL": second.url, "OPENAI_MODEL": "fake-2", "LLM_PRIORITY": "groq,openai", "LLM_OFFLINE": "0"}
+        server = Server(folder, environ=environ)
+        try:
+            yield Pair(server.start(), first, second)
+        finally:
+            server.kill()
+
+
+@pytest.fixture(scope="module")
+def steady_pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    with running_pair(tmp_path_factory.mktemp("pair")) as pair:
+        yield pair
 
 
 @pytest.fixture
-def pair(servers: Callable[..., Server], provider: FakeProvider, second: FakeProvider) -> openai.OpenAI:
-    """A client of a server with two providers and no desk behind them."""
-    environ = {"GROQ_API_KEY": "g", "GROQ_BASE_URL": provider.url, "GROQ_MODEL": "fake-1", "OPENAI_API_KEY": "o", "OPENAI_BASE_URL": second.url,
-               "OPENAI_MODEL": "fake-2", "LLM_PRIORITY": "groq,openai", "LLM_OFFLINE": "0"}
-    return client_of(servers(**environ))
+def pair(steady_pair: Pair) -> Iterator[Pair]:
+    """The module's pair, for tests after which both providers are still asked: a failure is outweighed by good answers."""
+    yield steady_pair
+    for fake in (steady_pair.first, steady_pair.second):
+        fake.forget()
+    for _ in range(2):
+        assert ask(steady_pair.client).model == "groq/fake-1"
+
+
+@pytest.fixture
+def fresh_pair(tmp_path: Path) -> Iterator[Pair]:
+    """A pair for one test alone, which opens a circuit for longer than anybody would wait."""
+    with running_pair(tmp_path) as pair:
+        yield pair
 
 
 def client_of(server: Server) -> openai.OpenAI:
@@ -251,74 +287,74 @@ def test_any_bearer_is_accepted_while_there_are_no_accounts(healthy, fake):
 
 # ---- failover
 
-def test_a_provider_that_fails_before_its_first_token_is_not_noticed(pair, provider):
-    provider.play(whole(401, {"error": {"code": "invalid_api_key"}}))
-    assert streamed(pair) == (FALLBACK, None)
-    assert ask(pair).model == "openai/fake-2"
+def test_a_provider_that_fails_before_its_first_token_is_not_noticed(fresh_pair):
+    fresh_pair.first.play(whole(401, {"error": {"code": "invalid_api_key"}}))
+    assert streamed(fresh_pair.client) == (FALLBACK, None)
+    assert ask(fresh_pair.client).model == "openai/fake-2"
 
 
 def cut_in_the_middle() -> list:
     return [ok(), events(*tokens(20)), CUT]
 
 
-def test_an_answer_that_broke_off_in_the_middle_is_not_passed_off_as_whole(pair, provider):
-    provider.play(ok(), events(*tokens(20)), 0.3, CUT)
-    text, error = streamed(pair)
+def test_an_answer_that_broke_off_in_the_middle_is_not_passed_off_as_whole(pair):
+    pair.first.play(ok(), events(*tokens(20)), 0.3, CUT)
+    text, error = streamed(pair.client)
     assert text.startswith("word0 word1 ")
     assert FALLBACK not in text
     assert error is not None and error.code == "cut"
     assert "groq broke off" in error.message
 
 
-def test_the_stream_of_a_broken_answer_ends_without_done(pair, provider):
-    provider.play(ok(), events(*tokens(20)), 0.3, CUT)
-    with pair.chat.completions.with_streaming_response.create(model="auto", messages=HI, stream=True) as response:
+def test_the_stream_of_a_broken_answer_ends_without_done(pair):
+    pair.first.play(ok(), events(*tokens(20)), 0.3, CUT)
+    with pair.client.chat.completions.with_streaming_response.create(model="auto", messages=HI, stream=True) as response:
         last = [line for line in response.iter_lines() if line][-1]
     assert json.loads(last.removeprefix("data: "))["error"]["type"] == "server_error"
 
 
-def test_thoughts_may_be_followed_by_anothers_answer(pair, provider):
-    provider.play(ok(), events(*(chunk(reasoning_content=f"{number} ") for number in range(5))), 0.3, CUT)
-    assert streamed(pair) == (FALLBACK, None)
+def test_thoughts_may_be_followed_by_anothers_answer(pair):
+    pair.first.play(ok(), events(*(chunk(reasoning_content=f"{number} ") for number in range(5))), 0.3, CUT)
+    assert streamed(pair.client) == (FALLBACK, None)
 
 
-def test_a_buffered_stream_holds_the_fallbacks_answer_and_nothing_else(pair, provider):
-    provider.play(*cut_in_the_middle())
-    assert streamed(pair, extra_headers={"X-Tickertape-Failover": "buffer"}) == (FALLBACK, None)
+def test_a_buffered_stream_holds_the_fallbacks_answer_and_nothing_else(pair):
+    pair.first.play(*cut_in_the_middle())
+    assert streamed(pair.client, extra_headers={"X-Tickertape-Failover": "buffer"}) == (FALLBACK, None)
 
 
-def test_an_answer_that_is_not_streamed_is_the_fallbacks(pair, provider):
-    provider.play(*cut_in_the_middle())
-    reply = ask(pair)
+def test_an_answer_that_is_not_streamed_is_the_fallbacks(pair):
+    pair.first.play(*cut_in_the_middle())
+    reply = ask(pair.client)
     assert (reply.choices[0].message.content, reply.model) == (FALLBACK, "openai/fake-2")
     assert reply.usage.completion_tokens == len(FALLBACK.split())  # what was discarded is not billed to the client
 
 
 @pytest.mark.parametrize("stream", [True, False])
-def test_when_nobody_can_answer_the_status_says_so(pair, provider, second, stream):
-    for fake in (provider, second):
+def test_when_nobody_can_answer_the_status_says_so(fresh_pair, stream):
+    for fake in (fresh_pair.first, fresh_pair.second):
         fake.play(whole(401, {"error": {"code": "invalid_api_key", "message": "sk-secret is wrong"}}))
     with pytest.raises(openai.InternalServerError) as caught:
-        ask(pair, stream=stream)
+        ask(fresh_pair.client, stream=stream)
     assert caught.value.status_code == 503
     assert (caught.value.type, caught.value.code) == ("server_error", "auth")
     assert "sk-secret" not in str(caught.value)
 
 
-def test_a_rate_limit_of_all_is_passed_on_with_its_time(pair, provider, second):
-    for fake in (provider, second):
+def test_a_rate_limit_of_all_is_passed_on_with_its_time(fresh_pair):
+    for fake in (fresh_pair.first, fresh_pair.second):
         fake.play(whole(429, {"error": {"code": "rate_limit_exceeded"}}, {"Retry-After": "7"}))
     with pytest.raises(openai.RateLimitError) as caught:
-        ask(pair)
+        ask(fresh_pair.client)
     assert caught.value.response.headers["Retry-After"] == "7"
     assert caught.value.code == "rate_limit_exceeded"
 
 
-def test_too_long_a_conversation_is_the_requests_fault(pair, provider, second):
-    for fake in (provider, second):
+def test_too_long_a_conversation_is_the_requests_fault(pair):
+    for fake in (pair.first, pair.second):
         fake.play(whole(400, {"error": {"code": "context_length_exceeded", "message": "maximum context length is 300 tokens"}}))
     with pytest.raises(openai.BadRequestError) as caught:
-        ask(pair)
+        ask(pair.client)
     assert caught.value.code == "context_length_exceeded"
 
 
