@@ -5,16 +5,37 @@ import json
 import os
 import signal
 import time
+from collections.abc import Iterator
+from threading import Event
 
 import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support.fake_provider import DONE, END, STALL, chunk, events, ok, stop, usage, whole
+from tests.support.fake_provider import DONE, END, STALL, FakeProvider, chunk, events, ok, stop, usage, whole
 from tests.support.fixtures import openai_at
+from tests.support.server import Server
 from tests.support.sse_client import Client
 
 WAIT_S = 8.0
+
+
+@pytest.fixture(scope="module")
+def steady_provider() -> Iterator[FakeProvider]:
+    with FakeProvider() as fake:
+        yield fake
+
+
+@pytest.fixture(scope="module")
+def steady(tmp_path_factory: pytest.TempPathFactory, steady_provider: FakeProvider) -> Iterator[Server]:
+    """One server with two workers, for what can be counted from where others have left off."""
+    server = Server(tmp_path_factory.mktemp("steady"), workers=2, environ=openai_at(steady_provider))
+    try:
+        server.start()
+        wait_for(lambda: total(server, "circuits", provider="openai", state="closed") == 2)  # both have begun
+        yield server
+    finally:
+        server.kill()
 
 
 def samples(server, name: str, **labels: str) -> list[float]:
@@ -55,35 +76,44 @@ def is_open(response: http.client.HTTPResponse) -> bool:
         return False
 
 
-def test_two_workers_counts_are_added_up_whoever_is_asked(servers, provider):
-    server = servers(workers=2, **openai_at(provider))
-    client = Client(server.url)
-    wait_for(lambda: total(server, "circuits", provider="openai", state="closed") == 2)  # both have begun
+def counted(server) -> tuple[float, ...]:
+    return (total(server, "attempts_total", outcome="answered"),
+            total(server, "tokens_total", kind="completion"),
+            total(server, "first_token_seconds_count", provider="openai", model="fake-1"),
+            total(server, "http_requests_total", endpoint="chat.start", status="200"))
+
+
+def test_two_workers_counts_are_added_up_whoever_is_asked(steady):
+    client = Client(steady.url)
+    before = counted(steady)
     for _ in range(12):
         with client.ask() as connection:
             assert list(connection.frames())[-1].event == "chat_completed"
     for _ in range(6):  # answered by one worker or the other
-        assert total(server, "attempts_total", outcome="answered") == 12
-        assert total(server, "tokens_total", kind="completion") == 12 * 4
-        assert total(server, "first_token_seconds_count", provider="openai", model="fake-1") == 12
-        assert total(server, "http_requests_total", endpoint="chat.start", status="200") == 12
-        assert total(server, "circuits", provider="openai", state="closed") == 2
+        more = tuple(now - then for now, then in zip(counted(steady), before, strict=True))
+        assert more == (12, 12 * 4, 12, 12)
+        assert total(steady, "circuits", provider="openai", state="closed") == 2
 
 
-def test_live_streams_and_readers_are_those_of_all_workers(servers, provider):
-    server = servers(workers=2, **openai_at(provider))
-    client = Client(server.url)
-    scripts = [(ok(), events(chunk("one")), 4.0, events(stop(), usage()), DONE, END)] * 5
-    for script in scripts:
-        provider.play(*script)
-    connections = [client.ask() for _ in scripts]
-    wait_for(lambda: total(server, "live_streams", door="chat") == 5)
-    wait_for(lambda: total(server, "live_readers") == 5)
-    assert samples(server, "log_lag_seconds")[0] < 1.0
+def test_live_streams_and_readers_are_those_of_all_workers(steady, steady_provider, monkeypatch):
+    client, released = Client(steady.url), Event()
+
+    def until_released(request):
+        yield from (ok(), events(chunk("one")))
+        while not released.is_set():
+            yield 0.05
+        yield from (events(stop(), usage()), DONE, END)
+
+    monkeypatch.setattr(steady_provider, "default", until_released)
+    connections = [client.ask() for _ in range(5)]
+    wait_for(lambda: total(steady, "live_streams", door="chat") == 5)
+    wait_for(lambda: total(steady, "live_readers") == 5)
+    assert samples(steady, "log_lag_seconds")[0] < 1.0
+    released.set()
     for connection in connections:
         assert list(connection.frames())[-1].event == "chat_completed"
-    wait_for(lambda: total(server, "live_streams") == 0)
-    wait_for(lambda: total(server, "live_readers") == 0)
+    wait_for(lambda: total(steady, "live_streams") == 0)
+    wait_for(lambda: total(steady, "live_readers") == 0)
 
 
 def test_a_killed_workers_streams_are_gone_and_its_counts_stay(servers, provider):
@@ -102,13 +132,17 @@ def test_a_killed_workers_streams_are_gone_and_its_counts_stay(servers, provider
     assert total(server, "attempts_total", outcome="answered") == 8
 
 
-def test_a_second_server_on_the_same_folder_counts_for_itself(servers, provider):
-    first = servers(**openai_at(provider))
-    with Client(first.url).ask() as connection:
+def test_a_second_server_on_the_same_folder_counts_for_itself(steady):
+    before = total(steady, "attempts_total")
+    with Client(steady.url).ask() as connection:
         list(connection.frames())
-    second = servers(**openai_at(provider))
-    assert total(first, "attempts_total") == 1
-    assert total(second, "attempts_total") == 0
+    second = Server(steady.folder, environ=steady.environ)
+    try:
+        second.start()
+        assert total(steady, "attempts_total") == before + 1
+        assert total(second, "attempts_total") == 0
+    finally:
+        second.kill()
 
 
 def test_a_restart_begins_at_zero_and_a_reload_does_not(servers, provider):
