@@ -6,13 +6,20 @@ from collections.abc import Callable, Iterator
 from tests.support.fake_provider import DONE, END, STALL, Received, Script, Step, chunk, events, ok, stop, usage
 
 
-def paced(count: int, interval: float, text: Callable[[int], str] = "word{} ".format) -> Callable[[Received], Script]:
+class Pace:
+    """Seconds between tokens that a test may change while they come: slow until it has seen what it waits for, then quick."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+
+def paced(count: int, interval: float | Pace, text: Callable[[int], str] = "word{} ".format) -> Callable[[Received], Script]:
     """A healthy answer of `count` tokens, one every `interval` seconds; `text(n)` is written as it is sent."""
     def script(request: Received) -> Iterator[Step]:
         yield ok()
         for number in range(count):
             yield events(chunk(text(number)))
-            yield interval
+            yield interval.seconds if isinstance(interval, Pace) else interval
         yield events(stop(), usage(completion=count)) + DONE + END
     return script
 

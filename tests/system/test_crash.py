@@ -214,6 +214,8 @@ def bereaved(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterat
             asked = {html: client.ask(f"As {html}?", render=html) for html in ("text", "html")}
             watchers = {html: gevent.spawn(follow, client, each.headers["Location"], base=other.url) for html, each in asked.items()}
             to_stop = client.ask(STOPPED)
+            while len(provider.requests) < 3:
+                gevent.sleep(0.02)
             gevent.sleep(0.7)
             doomed.kill()
             client.stop(to_stop.headers["Location"], base=other.url)

@@ -2,11 +2,12 @@
 
 import random
 import time
+from collections.abc import Callable
 
 import gevent
 
 from tests.support.fixtures import openai_at
-from tests.support.scripts import paced
+from tests.support.scripts import Pace, paced
 from tests.support.sse_client import Client
 from tests.support.traveller import Traveller
 
@@ -37,6 +38,12 @@ def travellers(client: Client, count: int = STREAMS) -> tuple[list[Visits], list
     return visits, [gevent.spawn(each.run) for each in visits]
 
 
+def until_all(visits: list[Visits], condition: Callable[[Visits], object]) -> None:
+    with gevent.Timeout(30):
+        while not all(map(condition, visits)):
+            gevent.sleep(0.02)
+
+
 def assert_whole(visits: list[Visits], tokens: int) -> None:
     for each in visits:
         account = each.account
@@ -46,13 +53,16 @@ def assert_whole(visits: list[Visits], tokens: int) -> None:
 
 
 def test_a_reload_under_fifty_live_streams_loses_nothing(servers, provider):
-    provider.default = paced(80, 0.1)
+    pace = Pace(0.2)
+    provider.default = paced(80, pace)
     server = servers(2, **openai_at(provider), DRAIN_S="30", STREAM_RETRY_MS="1500")
     visits, running = travellers(Client(server.url))
-    gevent.sleep(2.0)
-    assert all(each.account.frames for each in visits)
+    until_all(visits, lambda each: each.account.text)
     reloaded = time.monotonic()
     server.reload()
+    until_all(visits, lambda each: each.ends)
+    assert not any(each.account.ended for each in visits), "they were told to come back in the middle of their answers"
+    pace.seconds = 0.02
     gevent.joinall(running, raise_error=True)
     assert_whole(visits, 80)
     assert {each.account.attempts for each in visits} == {1}, "finished by the workers that began them"
@@ -65,12 +75,13 @@ def test_a_reload_under_fifty_live_streams_loses_nothing(servers, provider):
 
 
 def test_runs_that_cannot_finish_in_time_are_taken_over_at_once(servers, provider):
-    provider.default = paced(60, 0.1)
+    provider.default = paced(60, 0.2)
     server = servers(2, **openai_at(provider), DRAIN_S="1", WORKER_GONE_S="60")
     visits, running = travellers(Client(server.url))
-    gevent.sleep(2.0)
+    until_all(visits, lambda each: each.account.text)
     reloaded = time.monotonic()
     server.reload()
+    provider.default = paced(60, 0.02)  # who takes over need not take as long
     gevent.joinall(running, raise_error=True)
     assert_whole(visits, 60)
     assert {each.account.attempts for each in visits} == {2}, "once, not by each other while both were going"

@@ -3,7 +3,9 @@
 import time
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
+import gevent
 import pytest
 
 from services.workflows.catalogue import WORKFLOWS
@@ -76,24 +78,39 @@ def test_a_workflow_takes_its_critical_path_and_shows_three_agents_at_once(stead
     assert (run["state"], run["readers"], [node["state"] for node in run["nodes"]]) == ("done", 0, ["done"] * 5)
 
 
-def test_kill_9_after_each_node_loses_nothing_and_asks_nobody_twice(servers, model):
-    model.default = paced({"trader": 0.35, "economist": 0.5}, 0.2)
-    server = servers(**openai_at(model))
-    for survivors in range(1, 6):
-        model.forget()
-        location, frames = ask_until(Client(server.url), survivors)
-        server.kill()
-        finished = updates(frames, "agent.completed")
-        server = servers(**openai_at(model))
+def test_kill_9_after_each_node_loses_nothing_and_asks_nobody_twice(tmp_path_factory):
+    """Two servers at a time, each killed again and again: there is much to wait for."""
+    killing = [gevent.spawn(kill_after_each, tmp_path_factory.mktemp("killed"), kills) for kills in ((1, 2, 3), (4, 5))]
+    gevent.joinall(killing, raise_error=True)
+
+
+def kill_after_each(folder: Path, kills: tuple[int, ...]) -> None:
+    """For each number ask, kill the server once so many nodes are finished, and look at what the next one makes of it."""
+    with FakeProvider(paced({"trader": 0.35, "economist": 0.5}, 0.2)) as model:
+        server = Server(folder, environ=openai_at(model))
         client = Client(server.url)
-        with client.follow(location, "{}-{}".format(*frames[-1].id)) as again:
-            frames += again.frames()
-        calls = Counter(map(node_of, model.requests))
-        assert all(calls[node] == 1 for node in finished), (survivors, calls)
-        assert frames[-1].event == "chat_completed" and sum(frame.terminal for frame in frames) == 1
-        assert [frame.id for frame in frames] == sorted({frame.id for frame in frames})
-        assert text_of(frames) == history_of(client, frames)["content"] == ANSWER
-        assert set(updates(frames, "agent.completed")) == set(NODES.values())
+        try:
+            server.start()
+            for survivors in kills:
+                model.forget()
+                location, frames = ask_until(client, survivors)
+                server.kill()
+                server.start()
+                assert_whole_after(client, model, survivors, location, frames)
+        finally:
+            server.kill()
+
+
+def assert_whole_after(client: Client, model: FakeProvider, survivors: int, location: str, frames: list[Frame]) -> None:
+    finished = updates(frames, "agent.completed")
+    with client.follow(location, "{}-{}".format(*frames[-1].id)) as again:
+        frames += again.frames()
+    calls = Counter(map(node_of, model.requests))
+    assert all(calls[node] == 1 for node in finished), (survivors, calls)
+    assert frames[-1].event == "chat_completed" and sum(frame.terminal for frame in frames) == 1
+    assert [frame.id for frame in frames] == sorted({frame.id for frame in frames})
+    assert text_of(frames) == history_of(client, frames)["content"] == ANSWER
+    assert set(updates(frames, "agent.completed")) == set(NODES.values())
 
 
 def ask_until(client: Client, finished: int) -> tuple[str, list[Frame]]:
