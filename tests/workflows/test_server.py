@@ -127,11 +127,27 @@ def ask_until(client: Client, finished: int) -> tuple[str, list[Frame]]:
 PHASES = {"before the first token of an agent": 0.0, "in parallel agents": 0.3, "in the risk manager": 1.2, "in the answer": 2.0}
 
 
-@pytest.mark.parametrize("seconds", PHASES.values(), ids=PHASES)
-def test_a_stop_closes_every_socket_and_nothing_comes_after(steady, model, seconds):
+@pytest.fixture(scope="module")
+def stopping(steady: Client, model: FakeProvider) -> dict[str, gevent.Greenlet]:
+    """A run for each phase, all at the same time; they are told apart by what is asked."""
     model.forget()
-    model.default, client, frames = paced({}, 0.8), steady, []
-    with client.ask(QUESTION) as connection:
+    model.default = paced({}, 0.8)
+    questions = {phase: QUESTION.replace("3 years", f"{years} years") for years, phase in enumerate(PHASES, start=3)}
+    return {phase: gevent.spawn(assert_stops, steady, model, questions[phase], seconds) for phase, seconds in PHASES.items()}
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_stop_closes_every_socket_and_nothing_comes_after(stopping, phase):
+    stopping[phase].get(timeout=30)
+
+
+def assert_stops(client: Client, model: FakeProvider, question: str, seconds: float) -> None:
+    frames: list[Frame] = []
+
+    def requests() -> list[Received]:
+        return [request for request in model.requests if question in request.json()["messages"][-1]["content"]]
+
+    with client.ask(question) as connection:
         reading = connection.frames()
         frames.append(next(reading))
         time.sleep(seconds)
@@ -140,12 +156,13 @@ def test_a_stop_closes_every_socket_and_nothing_comes_after(steady, model, secon
         frames += reading
         assert time.monotonic() - at < 0.5
     time.sleep(0.3)
-    assert all(request.done for request in model.requests)
-    assert all(request.closed_at - at < 0.5 for request in model.requests if request.closed_at)
+    assert all(request.done for request in requests())
+    assert all(request.closed_at - at < 0.5 for request in requests() if request.closed_at)
     assert (frames[-1].event, frames[-1].data["finishReason"]) == ("chat_completed", "stopped")
-    asked = len(model.requests)
+    asked = len(requests())
+    assert asked or not seconds, "the requests are told apart by the question"
     time.sleep(1)
-    assert len(model.requests) == asked
+    assert len(requests()) == asked
     with client.follow(connection.headers["Location"]) as whole:
         assert [frame.id for frame in whole.frames()] == [frame.id for frame in frames]
 
