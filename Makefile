@@ -8,9 +8,11 @@ PEER_ENV := build/peer/.installed
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes
 COMPILE := $(BIN)/uv pip compile --universal --generate-hashes --no-header --python-version 3.11 --quiet
 
-SERVERS := tests/system tests/workflows/test_server.py
+# The tests of real servers are two parts that take about as long. These files kill and restart; all else in tests/system is the other.
+FAULTS := $(addprefix tests/system/test_,crash.py metrics.py outages.py restart.py scale.py) tests/workflows/test_server.py
+NO_FAULTS := $(addprefix --ignore=,$(FAULTS))
 
-.PHONY: run test test-js test-units test-servers test-browser bench eval lock clean
+.PHONY: run test test-js test-units test-servers test-faults test-browser bench eval lock clean
 
 run: $(ENV)
 	@exec $(BIN)/python -m gunicorn -c gunicorn.conf.py
@@ -18,17 +20,20 @@ run: $(ENV)
 # Two at a time: one half computes, the other mostly waits for servers and browsers.
 test: $(TEST_ENV)
 	@scripts/install-test-tools
-	@$(MAKE) --no-print-directory -j2 --output-sync=target test-servers test-units test-browser test-js
+	@$(MAKE) --no-print-directory -j2 --output-sync=target test-servers test-faults test-units test-browser test-js
 
 test-js:
 	@if command -v node >/dev/null; then node --test tests/js/*.test.mjs; fi
 
 test-units: $(TEST_ENV)
-	$(BIN)/python -m pytest -q --durations=10 $(addprefix --ignore=,$(SERVERS))
+	$(BIN)/python -m pytest -q --durations=10 --ignore=tests/system $(NO_FAULTS)
 
 # Real gunicorn processes, PostgreSQL, Redis, nginx.
 test-servers: $(TEST_ENV)
-	$(BIN)/python -m pytest -q --durations=10 $(SERVERS)
+	$(BIN)/python -m pytest -q --durations=10 tests/system $(NO_FAULTS)
+
+test-faults: $(TEST_ENV)
+	$(BIN)/python -m pytest -q --durations=10 $(FAULTS)
 
 # In a process of its own: Playwright's synchronous API and gevent's patches do not go together.
 test-browser: $(TEST_ENV)
