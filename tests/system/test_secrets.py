@@ -5,10 +5,12 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import gevent
 import pytest
 import requests
 
 from tests.support.fake_provider import CUT, DONE, END, FakeProvider, Received, chunk, event, events, framed, ok, whole
+from tests.support.server import Server
 
 KEY, CUSTOM, COOKIE, METRICS = "sk-PLANTED-key", "PLANTED-header", "PLANTED-cookie-key", "PLANTED-metrics-token"
 TOKEN, PROMPT = "PLANTED-bearer", "PLANTED-prompt"
@@ -37,14 +39,9 @@ FAULTS = {
 }
 
 
-@pytest.fixture
-def faulty() -> Iterator[FakeProvider]:
+def play(request: Received) -> list:
     """One server that has every fault, each under its own address."""
-    def play(request: Received) -> list:
-        return FAULTS[request.path.split("/")[1]] if request.path.split("/")[1] in FAULTS else [ok(), events(chunk("fine")), DONE, END]
-
-    with FakeProvider(default=play) as fake:
-        yield fake
+    return FAULTS[request.path.split("/")[1]] if request.path.split("/")[1] in FAULTS else [ok(), events(chunk("fine")), DONE, END]
 
 
 def providers_file(folder: Path, fake: FakeProvider) -> Path:
@@ -56,11 +53,35 @@ def providers_file(folder: Path, fake: FakeProvider) -> Path:
     return path
 
 
-@pytest.mark.parametrize("desk", ["1", "0"], ids=["with the desk behind", "without"])
-def test_no_planted_secret_comes_out_anywhere(servers, faulty, tmp_path, desk):
-    file = providers_file(tmp_path, faulty)
-    server = servers(LLM_PROVIDERS_FILE=str(file), LLM_PRIORITY=",".join(FAULTS), LLM_OFFLINE=desk, OPENAI_API_KEY=KEY, SECRET_KEY=COOKIE,
-                     METRICS_TOKEN=METRICS, PLANTED_VARIABLE=KEY, RATE_LIMITS="off")
+DESKS = {"with the desk behind": "1", "without": "0"}
+
+
+@pytest.fixture(scope="module")
+def searching(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, gevent.Greenlet]]:
+    """Both at the same time: much of it is waiting for faults."""
+    searches = {name: gevent.spawn(search, tmp_path_factory.mktemp("secrets"), desk) for name, desk in DESKS.items()}
+    yield searches
+    gevent.killall(list(searches.values()))
+
+
+@pytest.mark.parametrize("desk", DESKS)
+def test_no_planted_secret_comes_out_anywhere(searching, desk):
+    searching[desk].get(timeout=180)
+
+
+def search(folder: Path, desk: str) -> None:
+    with FakeProvider(default=play) as faulty:
+        file = providers_file(folder, faulty)
+        server = Server(folder, environ={
+            "LLM_PROVIDERS_FILE": str(file), "LLM_PRIORITY": ",".join(FAULTS), "LLM_OFFLINE": desk, "OPENAI_API_KEY": KEY, "SECRET_KEY": COOKIE,
+            "METRICS_TOKEN": METRICS, "PLANTED_VARIABLE": KEY, "RATE_LIMITS": "off"})
+        try:
+            assert_nothing_planted_comes_out(server.start(), faulty, file)
+        finally:
+            server.kill()
+
+
+def assert_nothing_planted_comes_out(server: Server, faulty: FakeProvider, file: Path) -> None:
     said: list[str] = []
     session = requests.Session()
     session.headers["Authorization"] = f"Bearer {TOKEN}"
@@ -100,7 +121,7 @@ def test_no_planted_secret_comes_out_anywhere(servers, faulty, tmp_path, desk):
     everything = "\n".join(said).replace(PROMPT, "")  # what somebody asked is theirs to see again
     assert not planted_in(everything)
     assert not planted_in(server.log)
-    for path in tmp_path.rglob("*"):
+    for path in file.parent.rglob("*"):
         if path.is_file() and path != file:
             assert not planted_in(path.read_bytes().decode("utf-8", "replace").replace(PROMPT, "")), path
 

@@ -81,7 +81,10 @@ def test_a_workflow_takes_its_critical_path_and_shows_three_agents_at_once(stead
 def test_kill_9_after_each_node_loses_nothing_and_asks_nobody_twice(tmp_path_factory):
     """Two servers at a time, each killed again and again: there is much to wait for."""
     killing = [gevent.spawn(kill_after_each, tmp_path_factory.mktemp("killed"), kills) for kills in ((1, 2, 3), (4, 5))]
-    gevent.joinall(killing, raise_error=True)
+    try:
+        gevent.joinall(killing, raise_error=True)
+    finally:
+        gevent.killall(killing)
 
 
 def kill_after_each(folder: Path, kills: tuple[int, ...]) -> None:
