@@ -1,9 +1,13 @@
 """An answer of 20,000 tokens streams whole, and the server does not keep it many times over."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from tests.support.fake_provider import DONE, END, chunk, events, ok, stop
-from tests.support.sse_client import text_of
+from tests.support.server import Server
+from tests.support.sse_client import Client, text_of
 
 TOKENS, BATCH = 20_000, 20
 TOKEN = "forty characters of text to weigh more, "
@@ -24,9 +28,19 @@ def resident(pid: int) -> int:
     return next(int(line.split()[1]) * 1024 for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS"))
 
 
-def test_a_very_long_answer_streams_whole_and_costs_little_memory(pair):
-    client = pair.client()
-    pid = pair.here.worker_pids()[0]
+@pytest.fixture
+def fresh(pair) -> Iterator[Server]:
+    """A third server on the pair's database, in whose memory no other test has left room."""
+    server = Server(pair.here.folder, environ=pair.here.environ)
+    try:
+        yield server.start()
+    finally:
+        server.kill()
+
+
+def test_a_very_long_answer_streams_whole_and_costs_little_memory(pair, fresh):
+    client = Client(fresh.url)
+    pid = fresh.worker_pids()[0]
 
     def ask():
         with client.ask() as connection:
