@@ -2,12 +2,15 @@
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import gevent
+import pytest
 
+from tests.support.fake_provider import FakeProvider
 from tests.support.fixtures import openai_at
 from tests.support.scripts import Pace, paced
+from tests.support.server import Server
 from tests.support.sse_client import Client
 from tests.support.traveller import Traveller
 
@@ -33,6 +36,28 @@ class Visits(Traveller):
         return connection
 
 
+@pytest.fixture(scope="module")
+def provider() -> Iterator[FakeProvider]:
+    with FakeProvider() as fake:
+        yield fake
+
+
+@pytest.fixture(autouse=True)
+def forgetful(provider: FakeProvider) -> None:
+    provider.forget()
+
+
+@pytest.fixture(scope="module")
+def patient(tmp_path_factory: pytest.TempPathFactory, provider: FakeProvider) -> Iterator[Server]:
+    """A server whose runs may all finish, however often it is reloaded: afterwards it is as it was."""
+    running = Server(tmp_path_factory.mktemp("patient"), workers=2,
+                     environ=openai_at(provider) | {"DRAIN_S": "30", "STREAM_RETRY_MS": "1500"})
+    try:
+        yield running.start()
+    finally:
+        running.kill()
+
+
 def travellers(client: Client, count: int = STREAMS) -> tuple[list[Visits], list[gevent.Greenlet]]:
     visits = [Visits(client, f"Question {number}", random.Random(number), PATIENT) for number in range(count)]
     return visits, [gevent.spawn(each.run) for each in visits]
@@ -52,14 +77,13 @@ def assert_whole(visits: list[Visits], tokens: int) -> None:
         assert account.text == "".join(f"word{number} " for number in range(tokens))
 
 
-def test_a_reload_under_fifty_live_streams_loses_nothing(servers, provider):
+def test_a_reload_under_fifty_live_streams_loses_nothing(patient, provider):
     pace = Pace(0.2)
     provider.default = paced(80, pace)
-    server = servers(2, **openai_at(provider), DRAIN_S="30", STREAM_RETRY_MS="1500")
-    visits, running = travellers(Client(server.url))
+    visits, running = travellers(Client(patient.url))
     until_all(visits, lambda each: each.account.text)
     reloaded = time.monotonic()
-    server.reload()
+    patient.reload()
     until_all(visits, lambda each: each.ends)
     assert not any(each.account.ended for each in visits), "they were told to come back in the middle of their answers"
     pace.seconds = 0.02
@@ -88,12 +112,11 @@ def test_runs_that_cannot_finish_in_time_are_taken_over_at_once(servers, provide
     assert time.monotonic() - reloaded < 30, "nobody waited for a heartbeat to grow old"
 
 
-def test_questions_asked_during_a_reload_are_all_answered_once(servers, provider):
+def test_questions_asked_during_a_reload_are_all_answered_once(patient, provider):
     provider.default = paced(5, 0.05)
-    server = servers(2, **openai_at(provider))
-    client = Client(server.url)
+    client = Client(patient.url, user="somebody else")  # the keys of the same questions are not those of the others
     asked = []
-    gevent.spawn_later(0.5, server.reload)
+    gevent.spawn_later(0.5, patient.reload)
     for number in range(60):
         asked.append(Traveller(client, f"Question {number}", random.Random(number), PATIENT))
         gevent.spawn(asked[-1].run)
