@@ -9,7 +9,7 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --re
 COMPILE := $(BIN)/uv pip compile --universal --generate-hashes --no-header --python-version 3.11 --quiet
 
 # The tests of real servers are two parts that take about as long. These files kill and restart; all else in tests/system is the other.
-FAULTS := $(addprefix tests/system/test_,crash.py metrics.py outages.py restart.py scale.py) tests/workflows/test_server.py
+FAULTS := $(addprefix tests/system/test_,crash.py outages.py restart.py scale.py) tests/workflows/test_server.py
 NO_FAULTS := $(addprefix --ignore=,$(FAULTS))
 
 .PHONY: run test test-js test-units test-servers test-faults test-browser bench eval lock clean
