@@ -22,6 +22,7 @@ from tests.support.sse_client import Client
 from tests.support.traveller import Account, Traveller
 
 STREAMS, TOKENS, INTERVAL_S = 200, 60, 0.2
+AGAIN_S = 0.05  # who takes over is done within a drain, so that few turns are disturbed a second time
 STAYS_S = (0.5, 6.0)
 WHOLE = "".join(f"word{number} " for number in range(TOKENS))
 SEED = 20_261_123
@@ -44,7 +45,7 @@ def estate(tmp_path) -> Iterator[Estate]:
         pytest.skip(f"not installed: {', '.join(missing)}")
     port = free_port()
     provider = subprocess.Popen([sys.executable, "-m", "tests.support.fake_provider", "--port", str(port), "--tokens", str(TOKENS),
-                                 "--interval", str(INTERVAL_S)], cwd=ROOT, stdout=subprocess.DEVNULL)
+                                 "--interval", str(INTERVAL_S), "--again", str(AGAIN_S)], cwd=ROOT, stdout=subprocess.DEVNULL)
     postgres, redis = Postgres(binaries()), RedisServer()
     nginx, servers = None, []
     try:
