@@ -6,6 +6,7 @@ from urllib3.exceptions import HTTPError
 from urllib3.response import HTTPResponse
 
 from services.llm.chunked import ChunkedDecoder
+from services.llm.pacing import Beat, Seat
 
 READ_SIZE = 65536
 FLOOD = 16384  # bytes in one read that say there is more: the fastest model writes half of that in 40 ms
@@ -25,7 +26,7 @@ class Body:
     def __init__(self, raw: HTTPResponse) -> None:
         self._raw = raw
         self.whole = False
-        self.flooded = False  # the last read was so large that the next should not wait
+        self._flooded = False  # the last read was so large that the next should not wait
         self._left: int | None = None
         self._chunks: ChunkedDecoder | None = None
         self._socket = None
@@ -46,7 +47,8 @@ class Body:
         else:
             self._left = response.length
         self._socket = self._reader.raw._sock
-        self._socket.recv, self._socket.settimeout  # noqa: B018  both are called for every token
+        self._socket.recv, self._socket.settimeout, self._socket.fileno  # noqa: B018  they will be called
+        self._in_records = hasattr(self._socket, "pending")
         self.whole = self._left == 0
 
     def timeout(self, seconds: float) -> None:
@@ -54,6 +56,15 @@ class Body:
         sock = self._socket or getattr(self._raw._connection, "sock", None)
         if sock is not None:
             sock.settimeout(max(seconds, 0.001))
+
+    def join(self, beat: Beat) -> Seat | None:
+        """A seat at the beat at which the socket is to be read; None where its bytes do not come straight from a socket."""
+        return beat.join(self._socket.fileno()) if self._reader is not None else None
+
+    @property
+    def ready(self) -> bool:
+        """Whether the next read has nothing to wait for."""
+        return self._flooded or self.whole or (self._chunks is not None and self._chunks.broken is not None)
 
     def read(self) -> bytes:
         """Raises TimeoutError when nothing came in time, BodyBroken when the body is not as its framing says."""
@@ -64,7 +75,7 @@ class Body:
                 data = self._receive()
                 if not data:
                     return self._end()
-                self.flooded = len(data) >= FLOOD
+                self._flooded = len(data) >= FLOOD
                 if body := self._unframe(data):
                     return body
         except (TimeoutError, BodyBroken):
@@ -80,8 +91,27 @@ class Body:
             return self._raw.read1(READ_SIZE, decode_content=True)
         if self._first:  # what came with the headers lies in the reader's buffer; after one read1 it is empty for good
             self._first = False
-            return self._reader.read1(READ_SIZE)
-        return self._socket.recv(READ_SIZE)
+            data = self._reader.read1(READ_SIZE)
+        else:
+            data = self._socket.recv(READ_SIZE)
+        return self._and_further_records(data) if self._in_records and data else data
+
+    def _and_further_records(self, data: bytes) -> bytes:
+        """TLS gives out one record a read, and providers write a record a token: at a beat of 40 ms, 25 tokens a second.
+
+        It also keeps what did not fit into the reader's buffer, and whoever asks the kernel hears nothing of that.
+        """
+        parts, size, patience = [data], len(data), self._socket.gettimeout()
+        self._socket.settimeout(0)
+        try:
+            while size < READ_SIZE and (data := self._socket.recv(READ_SIZE)):
+                parts.append(data)
+                size += len(data)
+        except OSError:
+            pass  # no more for now; what is broken, the next read says again
+        finally:
+            self._socket.settimeout(patience)
+        return b"".join(parts)
 
     def _unframe(self, data: bytes) -> bytes:
         if self._chunks is not None:

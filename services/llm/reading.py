@@ -10,7 +10,7 @@ from services.llm.classify import classify
 from services.llm.config import Clocks
 from services.llm.deltas import Content, Reasoning, ToolCall
 from services.llm.failures import Failure, Next
-from services.llm.pacing import Beat
+from services.llm.pacing import Beat, Seat
 from services.llm.wire import ChatWire
 from services.llm.wire_events import Broken, Ended, WireEvent
 
@@ -45,20 +45,24 @@ class Reading:
         self._deadline = call.deadline
         self._idle = call.idle
         self._beat = beat
-        self._phase: int | None = None  # of the beat, once something has been seen
+        self._seat: Seat | None = None  # at the beat, once something has been seen
         self._limit = started + clocks.first_content  # by then the next content has to come
-        self._regular = False  # the socket's timeout is already the one that every content brings
         self._wire = ChatWire()
         self._committed = False  # something of the answer has been seen
         self._spoke = False  # content or a tool call, not only thoughts
         self._reason = ""
 
     def events(self) -> Iterator[WireEvent]:
-        wire, read, interval = self._wire, self._read, self._beat.interval
-        paced, size, more = False, 0, self._rearm(False, time.monotonic())
-        while more:
-            data = read(paced)
-            now = time.monotonic()
+        try:
+            yield from self._events()
+        finally:
+            if self._seat is not None:
+                self._seat.leave()
+
+    def _events(self) -> Iterator[WireEvent]:
+        wire, size = self._wire, 0
+        while True:
+            data = self._read()
             lively = False
             for event in wire.feed(data) if data else wire.end():
                 kind = type(event)
@@ -71,6 +75,7 @@ class Reading:
                     self._reason = event.reason
                 elif kind is Ended:
                     self._reason = event.reason
+                    self._limit = min(self._limit, time.monotonic() + self._clocks.tail)
                 yield event
             size += len(data)
             if wire.done:
@@ -79,20 +84,31 @@ class Reading:
                 self._reason = "length"
                 yield Ended("length")
                 break
-            more = self._rearm(lively, now)
-            if lively and self._idle is not None:
-                self._idle()
-            paced = self._committed and not self._body.flooded and time.monotonic() < now + interval
+            if lively:
+                self._lived()
         self._judge()
 
-    def _read(self, paced: bool) -> bytes:
-        """The next bytes, at the next beat if `paced`; b"" when there are no more, however that came about."""
+    def _lived(self) -> None:
+        """Content has come: from now on it has another time, and the stream is read at the common beat."""
+        now = time.monotonic()
+        self._limit = now + (self._clocks.tail if self._wire.ended else self._clocks.between)
+        if self._seat is None:
+            self._body.timeout(self._clocks.between)  # for the bytes of a frame, once the first of them is here
+            self._seat = self._body.join(self._beat)
+        if self._idle is not None:
+            self._idle()
+
+    def _read(self) -> bytes:
+        """The next bytes; b"" when there are no more, however that came about."""
+        limit = min(self._limit, self._deadline)
         try:
+            if limit <= time.monotonic():
+                raise TimeoutError
             with self._cancellation.interruptible():
-                if paced:
-                    if self._phase is None:
-                        self._phase = self._beat.phase()
-                    self._beat.wait(self._phase)
+                if self._seat is None:
+                    self._body.timeout(limit - time.monotonic())
+                elif not self._body.ready and not self._seat.wait(limit):
+                    raise TimeoutError
                 return self._body.read()
         except TimeoutError:
             if self._wire.ended:
@@ -100,27 +116,6 @@ class Reading:
             raise ProviderFailed(self._late()) from None
         except BodyBroken:
             return b""
-
-    def _rearm(self, lively: bool, now: float) -> bool:
-        """Set the time for the next content. False when the answer is whole and its tail has had its time.
-
-        The socket's timeout is touched only when it changes: while content comes, each read leaves the same to the next.
-        """
-        if self._wire.ended:
-            if lively or self._regular or self._limit > now + self._clocks.tail:
-                self._limit = now + self._clocks.tail
-        elif lively:
-            self._limit = now + self._clocks.between
-            if self._regular and self._limit <= self._deadline:
-                return True
-        limit = min(self._limit, self._deadline)
-        if limit <= now:
-            if self._wire.ended:
-                return False
-            raise ProviderFailed(self._late())
-        self._body.timeout(limit - now)
-        self._regular = lively and not self._wire.ended and limit == self._limit
-        return True
 
     def _late(self) -> Failure:
         if time.monotonic() >= self._deadline:

@@ -5,6 +5,7 @@ import ipaddress
 import socket
 import ssl
 import threading
+import time
 
 import pytest
 from cryptography import x509
@@ -12,9 +13,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from services.cancellation import Cancellation
 from services.llm import transport
+from services.llm.deltas import Content, LLMRequest
 from tests.llm.house import HELLO
-from tests.support.fake_provider import answer
+from tests.support.fake_provider import DONE, END, answer, events, ok, stop, tokens
+
+REQUEST = LLMRequest(messages=[{"role": "user", "content": "x"}])
 
 
 @pytest.fixture
@@ -39,8 +44,14 @@ def certificate(tmp_path):
 
 
 @pytest.fixture
-def secure(certificate):
-    """A port where a healthy answer is given over TLS, to every connection once."""
+def script():
+    """What is written over TLS, a record for each piece."""
+    return list(answer(HELLO))
+
+
+@pytest.fixture
+def secure(certificate, script):
+    """A port where the script is played over TLS, to every connection once."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     listener = socket.create_server(("127.0.0.1", 0))
@@ -55,8 +66,8 @@ def secure(certificate):
                 with context.wrap_socket(plain, server_side=True) as connection:
                     while not connection.recv(65536).endswith(b"}"):
                         pass  # the request's body comes in a record of its own
-                    for step in answer(HELLO):
-                        connection.sendall(step)
+                    for step in script:
+                        connection.sendall(step) if isinstance(step, bytes) else time.sleep(step)
             except OSError:
                 plain.close()
 
@@ -92,3 +103,20 @@ def test_a_trusted_server_answers(house, secure, certificate, monkeypatch):
 def test_a_trusted_server_by_another_name_is_refused(house, secure, certificate, monkeypatch):
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     assert over_tls(house, secure, "localhost")[-1] == ("second", "answered")
+
+
+def test_a_record_a_token_does_not_hold_up_the_answer(house, secure, certificate, script, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    script[:] = [ok(), *(events(one) for one in tokens(600)), events(stop()), DONE + END]
+    began = time.monotonic()
+    assert over_tls(house, secure) == [("first", "answered")]
+    assert time.monotonic() - began < 4, "600 beats of 10 ms are six seconds"
+
+
+def test_what_came_in_one_record_with_the_headers_is_not_waited_for(house, secure, certificate, script, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    script[:] = [ok() + b"".join(events(one) for one in tokens(60)), 0.4, events(stop()) + DONE + END]
+    transport._tls_context.cache_clear()
+    house.build(provider_first={"url": f"https://127.0.0.1:{secure}/v1/chat/completions"})
+    came = [time.monotonic() for delta in house.service.stream(REQUEST, Cancellation()) if isinstance(delta, Content)]
+    assert len(came) == 60 and came[-1] - came[0] < 0.3
