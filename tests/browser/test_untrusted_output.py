@@ -7,7 +7,7 @@ has to be clean by itself; and with the policy switched off in the browser, so t
 import random
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest

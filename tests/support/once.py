@@ -1,21 +1,18 @@
 """What every application makes anew and always alike is made once a run: it was half of the time that most tests took.
 
-Rules of URLs, templates, SQL and the hash nobody's password has are results of pure functions; each application still has
-its own objects, database and state. Only the tests make hundreds of applications in one process.
+Rules of URLs, templates and SQL are results of pure functions; each application still has its own objects, database and
+state. Only the tests make hundreds of applications in one process.
 """
 
-import functools
 from collections.abc import Callable, Iterator
 
 import pytest
-from argon2 import PasswordHasher
 from flask import Flask
 from jinja2 import BytecodeCache
 from jinja2.bccache import Bucket
 from sqlalchemy.engine import Engine
 from werkzeug.routing import Rule
 
-from services.accounts import passwords
 from services.store import database
 
 
@@ -60,23 +57,10 @@ def one_dialect(make: Callable[[str, bool], Engine]) -> Callable[[str, bool], En
     return engine
 
 
-class Hasher:
-    """Hashes passwords as they are hashed, but nobody's only once."""
-
-    def __init__(self, real: PasswordHasher) -> None:
-        self.verify = real.verify
-        self._hash = real.hash
-        self._nobodys = functools.cache(real.hash)
-
-    def hash(self, password: str) -> str:
-        return (self._nobodys if password == "nobody has this password" else self._hash)(password)
-
-
 @pytest.fixture(scope="session", autouse=True)
 def made_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Flask, "jinja_options", Flask.jinja_options | {"bytecode_cache": Templates()})
         patch.setattr(Rule, "_compile_builder", compiled_once(Rule._compile_builder))
         patch.setattr(database, "_engine", one_dialect(database._engine))
-        patch.setattr(passwords, "_hasher", Hasher(passwords._hasher))
         yield
