@@ -12,16 +12,34 @@ import time
 from pathlib import Path
 
 import gevent
+from gevent.socket import socket as GeventSocket
+from gunicorn.workers.ggevent import GeventWorker
 
 from services import logs
 from services.settings import Settings, words
+
+
+class Connection(GeventSocket):
+    """A client's connection. gevent's own `sendall` asks for the size of the send buffer before each write."""
+
+    def sendall(self, data: bytes, flags: int = 0) -> None:
+        sent = self.send(data, flags)
+        if sent < len(data):
+            super().sendall(memoryview(data)[sent:], flags)
+
+
+class Worker(GeventWorker):
+    def handle(self, listener, client, address) -> None:
+        own = Connection(client.family, client.type, client.proto, fileno=client.detach())
+        super().handle(listener, own, address)
+
 
 settings = Settings.load()
 settings.check_exposure()
 
 bind = f"{settings.host}:{settings.port}"
 workers = settings.web_concurrency
-worker_class = "gevent"
+worker_class = Worker
 worker_connections = settings.worker_connections
 wsgi_app = "app:create_app()"
 preload_app = False           # every worker has its own event loop, threads and connections

@@ -4,6 +4,7 @@ import os
 import socket
 import time
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import gevent
 
@@ -11,7 +12,6 @@ from services.accounts.audit import Audit
 from services.accounts.service import Accounts
 from services.accounts.throttle import Throttle
 from services.answering import Answering
-from services.bus import Bus
 from services.charges import Charges
 from services.chat import ChatService
 from services.completions import Completions
@@ -24,7 +24,6 @@ from services.llm.observer import Observer, Observers
 from services.llm.offline import OfflineProvider
 from services.llm.routes import Board
 from services.llm.service import LLMService
-from services.llm.sharing import SharedCircuits
 from services.market import embedded
 from services.market.config import MarketSettings
 from services.market.desk import MarketDesk
@@ -37,12 +36,14 @@ from services.store.clock import database_time
 from services.store.database import Database, upgrade
 from services.store.models import Worker, new_id
 from services.store.users import Users
-from services.streams.redis import RedisFeed
 from services.streams.segments import SegmentStore
 from services.streams.service import Feed, PolledFeed, Streams
 from services.workflows.arbiter import Arbiter
 from services.workflows.checkpoints import StoredCheckpoints
 from services.workflows.service import Workflows
+
+if TYPE_CHECKING:
+    from services.bus import Bus  # with Redis come 20 MB and 0.1 s, so only where it is used
 
 SAMPLE_S = 1.0  # how old a gauge of another worker may be
 
@@ -97,7 +98,7 @@ def build_services(settings: Settings, secret: str, llm: LLMService | None = Non
     database = Database(settings.database)
     database.wait()  # gunicorn ends the whole server when one worker cannot start, such as while PostgreSQL restarts
     worker = Worker(id=new_id(), host=socket.gethostname(), pid=os.getpid(), seen_at=database_time())
-    bus = Bus(settings.redis_url) if settings.redis_url else None
+    bus = _bus(settings.redis_url)
     segments = SegmentStore(database)
     feed = _feed(settings, segments, worker, bus)
     streams = Streams(segments, feed, flush_ms=settings.stream_flush_ms, heartbeat_s=settings.stream_heartbeat_s,
@@ -128,15 +129,28 @@ def build_services(settings: Settings, secret: str, llm: LLMService | None = Non
     return built
 
 
-def _feed(settings: Settings, segments: SegmentStore, worker: Worker, bus: Bus | None) -> Feed:
+def _bus(redis_url: str) -> "Bus | None":
+    if not redis_url:
+        return None
+    from services.bus import Bus
+    return Bus(redis_url)
+
+
+def _feed(settings: Settings, segments: SegmentStore, worker: Worker, bus: "Bus | None") -> Feed:
     """How this worker hears of what others write."""
     interval = settings.follow_interval_ms / 1000
-    return RedisFeed(bus, segments, worker.id, interval) if bus else PolledFeed(segments, interval)
+    if bus is None:
+        return PolledFeed(segments, interval)
+    from services.streams.redis import RedisFeed
+    return RedisFeed(bus, segments, worker.id, interval)
 
 
 def _offered(models: LLMSettings) -> dict[str, tuple[str, ...]]:
     return {provider.name: provider.models for provider in models.providers} | {OfflineProvider.name: (OfflineProvider.model,)}
 
 
-def _observer(metrics: Metrics, bus: Bus | None, board: Board) -> Observer:
-    return Observers(metrics, SharedCircuits(bus, board)) if bus else metrics
+def _observer(metrics: Metrics, bus: "Bus | None", board: Board) -> Observer:
+    if bus is None:
+        return metrics
+    from services.llm.sharing import SharedCircuits
+    return Observers(metrics, SharedCircuits(bus, board))

@@ -19,6 +19,7 @@ from services.llm.breaker import CLOSED, HALF_OPEN, OPEN
 from services.llm.deltas import Attempt, Usage
 from services.llm.failures import Failure
 from services.llm.observer import Observer
+from services.llm.prices import known_as
 from services.llm.service import LLMService, ProviderState
 from services.streams.service import Streams
 
@@ -106,8 +107,7 @@ class Metrics(Observer):
         models = self._offered.get(provider)
         if models is None:
             return OTHER, OTHER
-        known = [name for name in models if model == name or model.startswith((f"{name}-", f"{name}:", f"{name}@"))]
-        return provider, max(known, key=len, default=OTHER)
+        return provider, known_as(model, models) or OTHER
 
     def _counter(self, name: str, text: str, labels: Sequence[str]) -> Counter:
         return Counter(f"tickertape_{name}", text, labels, registry=self._registry)

@@ -9,9 +9,6 @@ from typing import TypeVar
 from limits import RateLimitItem, RateLimitItemPerSecond
 from limits.storage import MemoryStorage, RedisStorage
 from limits.strategies import MovingWindowRateLimiter
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
-from redis.retry import Retry
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -47,7 +44,7 @@ class Rates:
 
     def __init__(self, redis_url: str = "") -> None:
         self._memory = MovingWindowRateLimiter(MemoryStorage())
-        self._shared = MovingWindowRateLimiter(_redis(redis_url)) if redis_url else None
+        self._shared, self._failure = _redis(redis_url) if redis_url else (None, Exception)
         self._away_until = 0.0
 
     def hit(self, window: Window, key: str) -> Standing | None:
@@ -68,12 +65,18 @@ class Rates:
         if self._shared is not None and time.monotonic() >= self._away_until:
             try:
                 return question(self._shared)
-            except RedisError as error:
+            except self._failure as error:
                 log.warning("Redis cannot be asked for rates (%s); counting in memory", type(error).__name__)
                 self._away_until = time.monotonic() + REDIS_PAUSE_S
         return question(self._memory)
 
 
-def _redis(url: str) -> RedisStorage:
-    return RedisStorage(url, socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S,
-                        retry=Retry(NoBackoff(), 0), key_prefix="tickertape:rates")
+def _redis(url: str) -> tuple[MovingWindowRateLimiter, type[Exception]]:
+    """The windows in Redis, and what is raised when it cannot be asked."""
+    from redis.backoff import NoBackoff  # 20 MB and 0.1 s, which a host without Redis does not spend
+    from redis.exceptions import RedisError
+    from redis.retry import Retry
+
+    storage = RedisStorage(url, socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S,
+                           retry=Retry(NoBackoff(), 0), key_prefix="tickertape:rates")
+    return MovingWindowRateLimiter(storage), RedisError

@@ -31,7 +31,7 @@ import pytest  # noqa: E402
 signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the servers and databases of the tests end too
 
 collect_ignore = [] if UNPATCHED else ["browser"]
-pytest_plugins = ["tests.support.fixtures"]
+pytest_plugins = ["tests.support.fixtures"] + ([] if UNPATCHED else ["tests.support.once"])
 
 
 @pytest.hookimpl(wrapper=True)

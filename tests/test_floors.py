@@ -1,6 +1,7 @@
 """The house of DESIGN 9: imports point downward only, and what is said to be pure is."""
 
 import ast
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,6 +36,7 @@ IMPURE = {"asyncio", "flask", "gevent", "http", "io", "openai", "os", "psycopg",
           "sqlalchemy", "sqlite3", "ssl", "subprocess", "tempfile", "threading", "urllib3"}
 
 
+@functools.cache
 def modules() -> list[Path]:
     files = [ROOT / "app.py", ROOT / "gunicorn.conf.py", *ROOT.glob("blueprints/*.py"), *ROOT.glob("services/**/*.py")]
     return [file for file in sorted(files) if file.name != "__init__.py"]
@@ -50,9 +52,19 @@ def place(module: str) -> str:
     return parts[1] if parts[0] == "services" and len(parts) > 1 else parts[0]
 
 
-def imports(file: Path, *, hints: bool = True) -> Iterator[str]:
+@functools.cache
+def parsed(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
+@functools.cache
+def imports(file: Path, *, hints: bool = True) -> frozenset[str]:
     """Everything a file imports, at any depth, as dotted names; without `hints` only what it needs to run."""
-    for node in _walk(ast.parse(file.read_text(encoding="utf-8")), hints):
+    return frozenset(_imports(file, hints))
+
+
+def _imports(file: Path, hints: bool) -> Iterator[str]:
+    for node in _walk(parsed(file), hints):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -87,7 +99,8 @@ def test_every_module_has_its_floor_and_imports_downward_only(file):
 
 
 def test_no_module_imports_itself_by_way_of_others():
-    graph = {named(file): ours(file, hints=False) & {named(each) for each in modules()} for file in modules()}
+    names = {named(each) for each in modules()}
+    graph = {named(file): ours(file, hints=False) & names for file in modules()}
     done: set[str] = set()
 
     def visit(module: str, path: list[str]) -> None:
@@ -118,7 +131,7 @@ def test_blueprints_never_import_each_other():
 def test_what_is_pure_does_nothing_to_the_world(path):
     file = ROOT / path
     assert not {name for name in imports(file) if name.split(".")[0] in IMPURE}, "imports"
-    called = {node.func.id for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+    called = {node.func.id for node in ast.walk(parsed(file))
               if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
     assert not called & {"open", "print", "input", "exec", "eval"}, "calls"
 

@@ -19,9 +19,8 @@ from services.llm.deltas import Began, Content, Finished, Usage
 from services.rates import Rates, Window
 from services.settings import Settings
 from services.store import spending
-from services.store.database import upgrade
 from tests.support.fake_provider import STALL, FakeProvider, chunk, events, ok
-from tests.support.fixtures import openai_at
+from tests.support.fixtures import openai_at, with_tables
 from tests.support.server import Server, free_port
 from tests.support.sse_client import Client
 
@@ -49,12 +48,11 @@ class Model:
 
 
 @pytest.fixture
-def make(tmp_path: Path) -> Iterator[Callable[..., Flask]]:
+def make(tmp_path: Path, migrated: Path) -> Iterator[Callable[..., Flask]]:
     made: list[Flask] = []
 
     def app(*usage: Usage, **environ: str) -> Flask:
-        settings = Settings.load({"INSTANCE_DIR": str(tmp_path)} | environ)
-        upgrade(settings.database)
+        settings = Settings.load(with_tables(migrated, tmp_path) | environ)
         made.append(create_app(settings, llm=Model(*usage)))
         return made[-1]
 

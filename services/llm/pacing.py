@@ -4,6 +4,7 @@ Measured: a stream that slept 40 ms by itself and then waited for its socket cos
 and a timer; asked for at a common beat, it is woken once, when there is something to read.
 """
 
+import socket
 import time
 from select import POLLIN
 
@@ -14,6 +15,13 @@ from gevent.monkey import get_original
 PHASES = 4        # the streams of a worker in four groups, so that many of them do not hold up the hub in one go
 LATE_S = 0.1      # how often a phase looks for waits that have lasted too long
 _poll = get_original("select", "poll")  # gevent's own goes through the event loop; asked with 0, the original does not block
+
+
+def is_readable(sock: socket.socket) -> bool:
+    """Whether a read would return at once: with bytes, or because the other end has closed."""
+    asked = _poll()
+    asked.register(sock, POLLIN)
+    return bool(asked.poll(0))
 
 
 class Seat:

@@ -1,7 +1,7 @@
 """What models cost and how much they can read. The shipped table is dated; the settings may replace any line of it."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -36,13 +36,14 @@ class PriceTable:
     def price(self, provider: str, *models: str) -> Price | None:
         """The price of the first of `models` that is known: as reported, else as asked for."""
         for model in models:
-            found = _longest(self.prices, f"{provider}:{model}") or _longest(self.prices, model)
-            if found is not None:
-                return found
+            name = known_as(f"{provider}:{model}", self.prices) or known_as(model, self.prices)
+            if name is not None:
+                return self.prices[name]
         return None
 
     def window(self, model: str) -> int | None:
-        return _longest(self.windows, model)
+        name = known_as(model, self.windows)
+        return None if name is None else self.windows[name]
 
 
 def read_prices(table: Mapping[str, object]) -> dict[str, Price]:
@@ -55,7 +56,11 @@ def read_prices(table: Mapping[str, object]) -> dict[str, Price]:
     return prices
 
 
-def _longest(table: Mapping[str, object], model: str) -> object | None:
-    """The entry with the longest name that `model` begins with: providers report `gpt-4o-mini-2024-07-18`."""
-    names = [name for name in table if model == name or model.startswith((f"{name}-", f"{name}:", f"{name}@"))]
-    return table[max(names, key=len)] if names else None
+def known_as(model: str, names: Container[str]) -> str | None:
+    """The longest of `names` that `model` is or begins with: providers report `gpt-4o-mini-2024-07-18`."""
+    while model not in names:
+        cut = max(model.rfind(mark) for mark in "-:@")
+        if cut < 0:
+            return None
+        model = model[:cut]
+    return model

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field, replace
 
 from services.errors import InvalidRequest
 from services.llm.breaker import Breaker
-from services.llm.deltas import LLMRequest
 from services.llm.failures import CREDENTIAL_ONLY, Failure, Trip
 
 
@@ -38,7 +37,10 @@ class Board:
         return self._get(name, scope, which)
 
     def _get(self, name: str, scope: str, which: object) -> Breaker:
-        return self._breakers.setdefault((name, scope, which), Breaker())
+        key = (name, scope, which)
+        if key not in self._breakers:
+            self._breakers[key] = Breaker()
+        return self._breakers[key]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +83,9 @@ class Candidate:
             breaker.release(lease)
 
 
-def order(routes: Sequence[Route], offered: Mapping[str, Sequence[str]], request: LLMRequest, embedded: str | None) -> list[Route]:
-    """The routes with a person's choice first. InvalidRequest where the choice does not exist."""
-    provider, model = request.provider, request.model
+def order(routes: Sequence[Route], offered: Mapping[str, Sequence[str]], provider: str | None, model: str | None,
+          embedded: str | None) -> list[Route]:
+    """The routes with a person's choice of provider or model first. InvalidRequest where the choice does not exist."""
     if provider is None and model is not None:
         provider = next((name for name, models in offered.items() if model in models), None)
         if provider is None:

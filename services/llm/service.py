@@ -47,6 +47,11 @@ class LLMService:
             provider.name: Provider(provider, settings.clocks, settings.read_interval, settings.allow_private)
             for provider in settings.providers
         }
+        self._offered = {name: provider.settings.models for name, provider in self._providers.items()}
+        self._usual = [
+            Route(name, models[0], max(len(self._providers[name].settings.keys), 1), self._window(settings, name, models[0]))
+            for name, models in self._offered.items()
+        ]
         self._means = Means(
             settings,
             self._providers,
@@ -64,11 +69,11 @@ class LLMService:
         Raises InvalidRequest at once for a provider or model that is not offered; while it is read, LLMFailed when nobody
         can answer, and Cancelled once the provider's connection is closed. `trail` holds attempts and usage however it ends.
         """
-        return Turn(self._means, request, cancellation, trail or Trail(), self._routes(request)).deltas()
+        return Turn(self._means, request, cancellation, trail or Trail(), self._routes(request.provider, request.model)).deltas()
 
     def check(self, provider: str | None, model: str | None) -> None:
         """Raise InvalidRequest for a provider or model that is not offered."""
-        self._routes(LLMRequest(messages=(), provider=provider, model=model))
+        self._routes(provider, model)
 
     def states(self) -> list[ProviderState]:
         """Every provider in its order, the embedded one last."""
@@ -81,16 +86,16 @@ class LLMService:
         for provider in self._providers.values():
             provider.close()
 
-    def _routes(self, request: LLMRequest) -> list[Route]:
+    def _routes(self, provider: str | None, model: str | None) -> list[Route]:
         """The order of this turn, a person's choice first."""
         embedded = self._means.embedded
-        offered = {name: provider.settings.models for name, provider in self._providers.items()}
-        usual = [Route(name, models[0], max(len(self._providers[name].settings.keys), 1)) for name, models in offered.items()]
-        routes = order(usual, offered, request, embedded.name if embedded else None)
-        return [replace(route, window=self._window(route)) for route in routes]
+        routes = order(self._usual, self._offered, provider, model, embedded.name if embedded else None)
+        if model is not None:
+            routes = [replace(route, window=self._window(self._means.settings, route.name, route.model)) for route in routes]
+        return routes
 
-    def _window(self, route: Route) -> int | None:
-        return self._providers[route.name].settings.window or self._means.settings.prices.window(route.model)
+    def _window(self, settings: LLMSettings, name: str, model: str) -> int | None:
+        return self._providers[name].settings.window or settings.prices.window(model)
 
     def _state(self, name: str) -> ProviderState:
         """A provider is as open as its least open way: its own circuit, or all its credentials', or its default model's."""

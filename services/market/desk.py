@@ -146,7 +146,7 @@ class MarketDesk:
         if len(resolution.instruments) > MOST_SYMBOLS:
             notes.append(f"Only the first {MOST_SYMBOLS} symbols were measured.")
         found = self._all(instruments, (asked.start or FULL_RECORD) - LEAD, today, notes)
-        histories, span = _windowed(found, question, context.get("timeframe"), today, notes)
+        histories, span = _windowed(found, question, context.get("timeframe"), today, notes) if found else ({}, asked)
         extra = self._macro_items(question, context, bool(instruments), notes) + self._fundamentals.items(list(histories.values()), notes)
         if not (histories or extra or notes or resolution.ambiguous or resolution.unknown):
             return evidence.EvidencePack(question=question)
@@ -232,8 +232,6 @@ def _windowed(
     found: Mapping[str, tuple[Found, Instrument]], question: str, timeframe: str | None, today: date, notes: list[str]
 ) -> tuple[dict[str, History], Window]:
     """The histories over one window, counted back from the newest day that all of them have."""
-    if not found:
-        return {}, window(question, timeframe, today)
     last = min(f.bars.last for f, _ in found.values())
     if max(f.bars.last for f, _ in found.values()) - last > timedelta(days=10):
         notes.append(f"The figures end on {last}, the last day all of them have prices for.")

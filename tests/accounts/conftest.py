@@ -9,32 +9,44 @@ from flask.testing import FlaskClient
 
 from app import create_app
 from services.settings import Settings
-from services.store.database import upgrade
+from tests.support.fixtures import services_of, with_tables
 
 PASSWORD = "three quiet words"
 
 
+def build(folder: Path, database: Path, **environ: str) -> Flask:
+    """An application in that folder, on a copy of that database if the folder has none."""
+    return create_app(Settings.load(with_tables(database, folder) | {"AUTH": "password", "TRUSTED_PROXIES": "127.0.0.1"} | environ))
+
+
 @pytest.fixture
-def make(tmp_path: Path) -> Iterator[Callable[..., Flask]]:
+def make(tmp_path: Path, migrated: Path) -> Iterator[Callable[..., Flask]]:
     made: list[Flask] = []
 
-    def app(**environ: str) -> Flask:
-        settings = Settings.load({"INSTANCE_DIR": str(tmp_path), "AUTH": "password", "TRUSTED_PROXIES": "127.0.0.1"} | environ)
-        upgrade(settings.database)
-        made.append(create_app(settings))
+    def app(database: Path = migrated, **environ: str) -> Flask:
+        made.append(build(tmp_path, database, **environ))
         return made[-1]
 
     yield app
     for each in made:
-        each.extensions["tickertape"].close()
+        services_of(each).close()
+
+
+@pytest.fixture(scope="session")
+def inhabited(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Path:
+    """An SQLite file with the accounts of ann and bob, to be copied: hashing a password takes long, as it should."""
+    app = build(tmp_path_factory.mktemp("inhabited"), migrated)
+    for name in ("ann", "bob"):
+        services_of(app).accounts.add(name, PASSWORD)
+    with services_of(app).database.engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    services_of(app).close()
+    return services_of(app).settings.instance_dir / migrated.name
 
 
 @pytest.fixture
-def app(make) -> Flask:
-    app = make()
-    for name in ("ann", "bob"):
-        app.extensions["tickertape"].accounts.add(name, PASSWORD)
-    return app
+def app(make: Callable[..., Flask], inhabited: Path) -> Flask:
+    return make(inhabited)
 
 
 def sign_in(app: Flask, name: str = "ann", password: str = PASSWORD, address: str = "192.0.2.1", client: FlaskClient | None = None):

@@ -27,7 +27,7 @@ class Provider(ThreadingHTTPServer):
         self.codes: dict[str, dict[str, str]] = {}
         self.person = {"sub": "person-1", "preferred_username": "Ann Example"}
         self.claims: dict[str, object] = {}
-        threading.Thread(target=self.serve_forever, daemon=True).start()
+        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
 
     @property
     def issuer(self) -> str:

@@ -30,7 +30,7 @@ class Site:
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = instance / "server.log"
-        self._environ = os.environ | {"INSTANCE_DIR": str(instance), "PORT": str(self.port), "HOST": "127.0.0.1", "DRAIN_S": "1"} | environ
+        self._environ = os.environ | {"INSTANCE_DIR": str(instance), "PORT": str(self.port), "HOST": "127.0.0.1"} | environ
         self._process: subprocess.Popen | None = None
 
     def with_models(self) -> "Site":
@@ -58,11 +58,7 @@ class Site:
 
     def stop(self) -> None:
         if self._process is not None and self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGTERM)
-            try:
-                self._process.wait(10)
-            except subprocess.TimeoutExpired:
-                self.kill()
+            self.kill()
         self.first.close()
         self.second.close()
 

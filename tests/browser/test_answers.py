@@ -1,6 +1,7 @@
 """An answer in the page: streamed, kept over reloads, cuts and switches, stopped, shared between tabs."""
 
 import re
+import threading
 import time
 from collections.abc import Callable
 
@@ -44,12 +45,14 @@ y = 2
 The end ✓ 𝄞."""
 
 
-def say(text: str, pause: float = 0.0, pieces: int = 7) -> list:
-    """A script that sends `text` in pieces of a few characters."""
+def say(text: str, pause: float = 0.0, pieces: int = 7, *, hold: threading.Event | None = None) -> list:
+    """A script that sends `text` in pieces of a few characters, the last of them once `hold` is set."""
     parts = [text[at:at + pieces] for at in range(0, len(text), pieces)]
     steps: list = [ok(), events(chunk("", role="assistant"))]
     for part in parts:
         steps += [pause, events(chunk(part))] if pause else [events(chunk(part))]
+    if hold is not None:
+        steps.insert(-1, hold)
     return [*steps, events(stop()), DONE, END]
 
 
@@ -108,13 +111,15 @@ def test_an_answer_streams_in_and_history_shows_the_same(site: Site, open_page: 
 
 def test_a_reload_in_the_middle_goes_on_without_a_lost_or_doubled_character(site: Site, open_page: Open) -> None:
     expected = "\n\n".join(numbered(30) for _ in range(4))
-    site.first.play(*say(expected, pause=0.03))
+    reloaded = threading.Event()
+    site.first.play(*say(expected, pause=0.02, hold=reloaded))
     page = open_page(site.url)
     ask(page, "Count")
     for _ in range(3):
-        page.wait_for_timeout(450)
+        page.wait_for_timeout(250)
         page.reload()
         expect(page.locator(".stop")).to_be_visible()
+    reloaded.set()
     complete(page)
     assert text_of(page) == re.sub(r"\s+", " ", expected)
     assert len(site.first.requests) and page.locator(".answer").count() == 1
@@ -141,7 +146,7 @@ def test_a_connection_that_went_silent_is_left_for_another(site: Site, proxy: Pr
     page = open_page(f"http://127.0.0.1:{proxy.port}")
     ask(page, "Count")
     expect(page.locator(".answer .tail")).to_contain_text("word5 ")
-    page.wait_for_timeout(1200)  # the connections that brought the page are idle by then
+    page.wait_for_timeout(900)  # the connections that brought the page are idle by then
     proxy.freeze()
     complete(page)
     assert text_of(page) == expected
@@ -162,11 +167,13 @@ def test_an_offline_browser_says_so_and_wakes_when_it_is_back(site: Site, proxy:
 
 
 def test_a_provider_that_breaks_off_is_replaced_and_its_text_taken_back(site: Site, open_page: Open) -> None:
-    site.first.play(ok(), events(chunk("", role="assistant")), events(chunk("Lost 𝄞 beginning.\n\nMore")), 0.4, CUT)
+    seen = threading.Event()
+    site.first.play(ok(), events(chunk("", role="assistant")), events(chunk("Lost 𝄞 beginning.\n\nMore")), seen, CUT)
     site.second.play(*say("The whole answer.\n\nWith its second paragraph.", pause=0.02))
     page = open_page(site.url)
     ask(page, "Tell me")
     expect(page.locator(".answer .block")).to_have_text("Lost 𝄞 beginning.")
+    seen.set()
     complete(page)
     assert text_of(page) == "The whole answer. With its second paragraph."
     expect(page.locator(".answer .note")).to_have_count(1)
@@ -355,7 +362,7 @@ def _early_and_late(site: Site, open_page: Open) -> tuple[float, float]:
 
     script: list = [ok(), events(chunk("", role="assistant"))]
     for number in range(batches):
-        script += [batch(number), 0.03]
+        script += [batch(number), 0.015]
     site.first.play(*script, events(stop()), DONE, END)
     session = page.context.new_cdp_session(page)
     session.send("Performance.enable")
@@ -373,7 +380,7 @@ def _early_and_late(site: Site, open_page: Open) -> tuple[float, float]:
         samples.append((blocks * 50, spent()))
         if status == "complete":
             break
-        time.sleep(0.25)
+        time.sleep(0.125)
     assert samples[-1][0] >= 19_950
 
     def per_token(start: int, end: int) -> float:

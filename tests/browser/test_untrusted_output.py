@@ -6,7 +6,8 @@ has to be clean by itself; and with the policy switched off in the browser, so t
 
 import random
 import re
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -79,10 +80,10 @@ BATCHES = batches()
 NAMES = ['"><img src=x onerror=ran(1)>', "</span><script>ran(1)</script>", "<svg/onload=ran(1)>", "' onpointerover=ran(1) '", "javascript:ran(1)"]
 
 
-def scattered(text: str, seed: int, *, model: str = "fake-1", reasoning: str = "", pause: float = 0.0) -> list[Step]:
+def scattered(text: str, seed: int, *, model: str = "fake-1", reasoning: str = "", hold: threading.Event | None = None) -> list[Step]:
     """`text` in tokens of random lengths, sent in pieces of random lengths: tags, escapes and frames are all torn.
 
-    With `pause`, so many seconds lie before the last quarter.
+    The last quarter comes once `hold` is set.
     """
     dice = random.Random(seed)
     said = [chunk("", role="assistant", model=model)] + [chunk(None, reasoning_content=part, model=model) for part in _torn(reasoning, dice, 400)]
@@ -90,7 +91,7 @@ def scattered(text: str, seed: int, *, model: str = "fake-1", reasoning: str = "
     wire = events(*said)
     late, steps = len(wire) * 3 // 4, [ok()]
     for at, piece in _places(wire, dice, 6000):
-        steps += [piece, pause if pause and at <= late < at + len(piece) else 0.002]
+        steps += [piece, hold if hold and at <= late < at + len(piece) else 0.002]
     return [*steps, events(stop(model=model)) + DONE, END]
 
 
@@ -206,13 +207,14 @@ def test_the_watch_sees_what_it_is_there_for(watch: Watch, misled: Site) -> None
 def test_no_answer_does_anything_while_it_is_written_and_afterwards(watch: Watch, misled: Site) -> None:
     page = watch.open(misled.url)
     for number, (text, name) in enumerate(zip(BATCHES, NAMES, strict=True)):
-        middle = number == 2
-        misled.first.play(*scattered(text, number, model=name, reasoning=BATCHES[number - 1], pause=2.0 if middle else 0.0))
+        reloaded = threading.Event() if number == 2 else None
+        misled.first.play(*scattered(text, number, model=name, reasoning=BATCHES[number - 1], hold=reloaded))
         ask(page, f"{name} {number}")
-        if middle:  # half an answer is drawn by the server
+        if reloaded:  # half an answer is drawn by the server
             expect(answer(page).locator(".block").nth(20)).to_be_attached()
             page.reload()
             expect(page.locator(".stop")).to_be_visible()
+            reloaded.set()
         complete(page)
         watch.check(page)
     assert [message["content"] for message in stored(page) if message["role"] == "assistant"] == [mended(text) for text in BATCHES]

@@ -1,6 +1,5 @@
 """History: a conversation is a tree; edit and regenerate make siblings; only its owner sees it."""
 
-import gevent
 import pytest
 from gevent.event import Event as Gate
 

@@ -183,13 +183,13 @@ def test_stop_reaches_a_run_on_another_worker(client, make_app, llm):
 
 def test_another_worker_follows_from_any_place_live_to_the_end(client, make_app, llm):
     gate = Gate()
-    llm.play(began(), *words("one two three"), 0.4, *words(" four five"), gate, *words(" six"), finished(6))
+    llm.play(began(), *words("one two three"), 0.25, *words(" four five"), gate, *words(" six"), finished(6))
     here = post(client, userId="ann")
     llm.until_held()
     elsewhere = make_app().test_client()
     readers = [gevent.spawn(lambda seq=seq: frames_of(elsewhere.get(
         here.headers["Location"], headers={"X-User-Id": "ann", "Last-Event-ID": f"1-{seq}"}))) for seq in (0, 2, 4)]
-    gevent.spawn_later(0.8, gate.set)
+    gevent.spawn_later(0.5, gate.set)
     frames = frames_of(here)
     assert [reader.get(timeout=10) for reader in readers] == [frames, frames[2:], frames[4:]]
     assert services_of(elsewhere.application).streams.readers() == 0

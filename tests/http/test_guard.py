@@ -2,32 +2,41 @@
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from flask import Flask
+from flask import Flask, request
 from flask.testing import FlaskClient
 
 from app import create_app
 from services import logs
 from services.settings import Settings
-from services.store.database import upgrade
+from tests.support.fixtures import services_of, with_tables
 
 QUESTION = {"message": "What is beta?"}
 
 
-def make_app(folder: Path, **environ: str) -> Flask:
-    settings = Settings.load({"INSTANCE_DIR": str(folder)} | environ)
-    upgrade(settings.database)
-    return create_app(settings)
+@pytest.fixture(scope="module")
+def make(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[Callable[..., Flask]]:
+    """Applications in folders of their own."""
+    made: list[Flask] = []
 
+    def app(**environ: str) -> Flask:
+        made.append(create_app(Settings.load(with_tables(migrated, tmp_path_factory.mktemp("guarded")) | environ)))
+        return made[-1]
 
-@pytest.fixture
-def app(tmp_path: Path) -> Iterator[Flask]:
-    app = make_app(tmp_path, TRUSTED_PROXIES="127.0.0.1, 10.0.0.0/8", MAX_BODY_BYTES="50000")
     yield app
-    app.extensions["tickertape"].close()
+    for each in made:
+        services_of(each).close()
+
+
+@pytest.fixture(scope="module")
+def app(make: Callable[..., Flask]) -> Flask:
+    """One for all these tests: what they ask is answered or refused whoever asked before."""
+    app = make(TRUSTED_PROXIES="127.0.0.1, 10.0.0.0/8", MAX_BODY_BYTES="50000")
+    app.add_url_rule("/address", view_func=lambda: request.remote_addr)
+    return app
 
 
 @pytest.fixture
@@ -129,7 +138,6 @@ def test_cookies_are_bound_to_the_host_behind_tls_and_out_of_reach_of_scripts(cl
     ("2001:db8::9", "6.6.6.6", "2001:db8::9"),
 ])
 def test_only_named_proxies_say_who_the_client_is(app: Flask, peer: str, forwarded: str, seen: str) -> None:
-    app.add_url_rule("/address", view_func=lambda: __import__("flask").request.remote_addr)
     answer = app.test_client().get("/address", headers={"X-Forwarded-For": forwarded}, environ_base={"REMOTE_ADDR": peer})
     assert answer.text == seen
 
@@ -144,8 +152,8 @@ def test_loopback_names_are_answered(client: FlaskClient, name: str) -> None:
     assert client.get("/api/conversations", headers={"Host": name}).status_code == 200
 
 
-def test_named_hosts_alone_are_answered(tmp_path: Path) -> None:
-    client = make_app(tmp_path, AUTH="password", TRUSTED_HOSTS="ask.example.org").test_client()
+def test_named_hosts_alone_are_answered(make: Callable[..., Flask]) -> None:
+    client = make(AUTH="password", TRUSTED_HOSTS="ask.example.org").test_client()
     assert client.get("/login", headers={"Host": "ask.example.org"}).status_code == 200
     assert client.get("/login", headers={"Host": "other.example.org"}).status_code == 403
     assert client.get("/readyz", headers={"Host": "10.0.0.5:8000"}).status_code == 200, "a load balancer asks by address"
@@ -209,6 +217,6 @@ def test_secrets_come_from_a_file_too(tmp_path: Path) -> None:
     assert settings.environ["GROQ_API_KEY"] == "from a file"
 
 
-def test_a_secret_made_on_the_first_run_is_its_owners_alone(tmp_path: Path) -> None:
-    make_app(tmp_path)
-    assert (tmp_path / "secret_key").stat().st_mode & 0o777 == 0o600
+def test_a_secret_made_on_the_first_run_is_its_owners_alone(make: Callable[..., Flask]) -> None:
+    folder = services_of(make()).settings.instance_dir
+    assert (folder / "secret_key").stat().st_mode & 0o777 == 0o600

@@ -5,13 +5,12 @@ import pytest
 from app import create_app
 from services.llm.service import ProviderState
 from services.settings import Settings
-from services.store.database import upgrade
-from tests.support.fixtures import services_of
+from tests.support.fixtures import services_of, with_tables
 from tests.support.llm import ScriptedLLM
 
 
 @pytest.fixture
-def client_with(tmp_path):
+def client_with(tmp_path, migrated):
     """A client of an application with these settings, and providers in these states."""
     apps = []
 
@@ -19,9 +18,7 @@ def client_with(tmp_path):
         llm = ScriptedLLM()
         if states or settings.pop("no_states", False):
             llm.states = lambda: list(states)
-        built = Settings(instance_dir=tmp_path, **settings)
-        upgrade(built.database)
-        apps.append(create_app(built, llm))
+        apps.append(create_app(Settings.load(with_tables(migrated, tmp_path), **settings), llm))
         return apps[-1].test_client()
 
     yield make

@@ -12,8 +12,7 @@ from werkzeug.test import TestResponse
 
 from app import create_app
 from services.settings import Settings
-from services.store.database import upgrade
-from tests.support.fixtures import services_of
+from tests.support.fixtures import services_of, with_tables
 
 PASSWORD = "three quiet words"
 QUESTION = "Should Zebedee invest in Apple for the next 3 years?"
@@ -75,9 +74,9 @@ class House(NamedTuple):
 
 
 @pytest.fixture(scope="module", params=WAYS)
-def house(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    settings = Settings.load({"INSTANCE_DIR": str(tmp_path_factory.mktemp(request.param)), "AUTH": request.param, "RATE_LIMITS": "off"})
-    upgrade(settings.database)
+def house(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[House]:
+    environ = with_tables(migrated, tmp_path_factory.mktemp(request.param))
+    settings = Settings.load(environ | {"AUTH": request.param, "RATE_LIMITS": "off"})
     app = create_app(settings)
     owner, other = (_person(app, name) for name in ("ann", "bob"))
     assert other.post("/api/chat/stream", json={"message": "What is beta?"}, headers=JSON).status_code == 200

@@ -18,7 +18,7 @@ from services.llm.service import LLMService
 from tests.llm.house import FAST, HELLO, House
 from tests.llm.test_wire import QUIRKS, deltas
 from tests.llm.test_wire import text as text_of
-from tests.support.fake_provider import CUT, DONE, END, RESET, STALL, answer, chunk, event, events, framed, head, ok, stop, tokens, usage, whole
+from tests.support.fake_provider import CUT, DONE, END, RESET, STALL, answer, chunk, events, framed, head, ok, stop, tokens, usage, whole
 
 WHOLE = " ".join(f"fallback{number}" for number in range(60))
 SHOWN = {

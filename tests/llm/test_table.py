@@ -6,7 +6,7 @@ import pytest
 
 from services.llm.deltas import Finished
 from tests.llm.house import FAST, HELLO, House
-from tests.support.fake_provider import CUT, DONE, END, RESET, STALL, chunk, event, events, framed, head, ok, stop, tokens, usage, whole
+from tests.support.fake_provider import CUT, DONE, END, RESET, STALL, chunk, event, events, framed, head, ok, stop, tokens, whole
 
 SHOWN = 12  # tokens before a failure that comes late
 

@@ -58,13 +58,13 @@ def test_a_wrong_symbol_is_told_apart_from_a_wrong_value(pack) -> None:
 def test_an_answer_of_any_length_is_checked_in_linear_time(pack) -> None:
     text = "Apple's volatility of 35.5 % beats 12.34 % and [1,2,3] | 4.5 | $9.99 and KO. "
     check(text, pack)
-    short, long = timed(text * 40, pack), timed(text * 400, pack)
-    assert long < 25 * max(short, 0.01)
+    most = 25 * max(timed(text * 40, pack), 0.01)
+    assert timed(text * 400, pack, enough=most) < most
 
 
 @pytest.mark.parametrize("hostile", ["1" * 20_000, "1," * 4_000, "| " * 10_000, "$" * 20_000, "-" * 20_000 + "1", "every " * 4000 + "5 %", " " * 20_000 + "1."])
 def test_hostile_text_does_not_hang(hostile, pack) -> None:
-    assert timed(hostile, pack) < 2.0
+    assert timed(hostile, pack, enough=2.0) < 2.0
 
 
 def test_the_rule_wraps_each_figure_where_it_stands(pack) -> None:
@@ -76,13 +76,15 @@ def test_the_rule_wraps_each_figure_where_it_stands(pack) -> None:
     assert html.startswith('<span class="n open" role="mark">135.5 %</span> no.')
 
 
-def timed(text: str, pack: EvidencePack) -> float:
-    """The best of three: a busy machine makes any single one long."""
+def timed(text: str, pack: EvidencePack, enough: float = 0.0) -> float:
+    """The best of three: a busy machine makes any single one long. One below `enough` needs no better."""
     times = []
     for _ in range(3):
         begun = time.process_time()
         check(text, pack)
         times.append(time.process_time() - begun)
+        if times[-1] < enough:
+            break
     return min(times)
 
 

@@ -71,7 +71,7 @@ def test_a_bad_source_is_passed_over_in_time_with_its_reason(behaviour, reason) 
 
 def test_the_limit_holds_for_a_head_that_trickles_and_the_event_loop_goes_on() -> None:
     """In a process as the server runs: patched, with other greenlets to serve."""
-    program = textwrap.dedent(f"""
+    program = textwrap.dedent("""
         import gevent.monkey; gevent.monkey.patch_all()
         import gevent, json, time
         from datetime import date
@@ -85,7 +85,7 @@ def test_the_limit_holds_for_a_head_that_trickles_and_the_event_loop_goes_on() -
         def watch():
             while True:
                 at = time.monotonic(); gevent.sleep(0.005); worst[0] = max(worst[0], time.monotonic() - at - 0.005)
-        out = {{}}
+        out = {}
         for name in ("trickle_head", "trickle_body", "hang", "large"):
             with SourceServer(lambda c: c.send(large)) as server:
                 if name != "large": server.behaviour = getattr(server, name)

@@ -56,7 +56,29 @@ def test_a_reader_that_leaves_ends_the_source() -> None:
     assert ended == [True]
 
 
-# ---- on a real server
+# ---- on real servers, one for each setting
+
+@pytest.fixture(scope="module")
+def source() -> Iterator[FakeProvider]:
+    with FakeProvider() as fake:
+        yield fake
+
+
+@pytest.fixture(scope="module")
+def serving(tmp_path_factory: pytest.TempPathFactory, source: FakeProvider) -> Iterator[Callable[[str], Server]]:
+    """The server with that STREAM_GZIP."""
+    running: dict[str, Server] = {}
+
+    def server(setting: str) -> Server:
+        if setting not in running:
+            environ = {"STREAM_GZIP": setting, "RATE_LIMITS": "off"} | openai_at(source)
+            running[setting] = Server(tmp_path_factory.mktemp(f"gzip-{setting}"), environ=environ).start()
+        return running[setting]
+
+    yield server
+    for each in running.values():
+        each.kill()
+
 
 def ask(server: Server, accept: str) -> tuple[http.client.HTTPResponse, float]:
     """The response, and the seconds to the first token."""
@@ -82,19 +104,19 @@ def ask(server: Server, accept: str) -> tuple[http.client.HTTPResponse, float]:
     ("on", "gzip", "gzip"), ("on", "br, gzip;q=0.5", "gzip"), ("on", "identity", None), ("on", "gzip;q=0", None), ("off", "gzip", None),
 ])
 def test_only_who_accepts_it_gets_it_and_only_where_the_setting_allows(
-        servers: Callable[..., Server], setting: str, accept: str, encoding: str | None) -> None:
-    response, _ = ask(servers(STREAM_GZIP=setting), accept)
+        serving: Callable[[str], Server], setting: str, accept: str, encoding: str | None) -> None:
+    response, _ = ask(serving(setting), accept)
     assert response.headers["Content-Encoding"] == encoding
     assert response.headers["Content-Type"].startswith("text/event-stream")
     assert ("Accept-Encoding" in response.headers.get("Vary", "")) == (setting == "on")
 
 
-def test_the_first_token_is_not_later(servers: Callable[..., Server], provider: FakeProvider) -> None:
-    server = servers(STREAM_GZIP="on", RATE_LIMITS="off", **openai_at(provider))
+def test_the_first_token_is_not_later(serving: Callable[[str], Server], source: FakeProvider) -> None:
+    server = serving("on")
     times: dict[str, list[float]] = {"identity": [], "gzip": []}
     for _ in range(15):
         for accept, taken in times.items():
-            provider.play(ok(), events(chunk("first ")), 0.1, events(chunk("second")), events(stop()), DONE, END)
+            source.play(ok(), events(chunk("first ")), 0.05, events(chunk("second")), events(stop()), DONE, END)
             taken.append(ask(server, accept)[1])
     plain, packed = (statistics.median(each) for each in times.values())
     assert packed - plain < 0.010, (plain, packed)

@@ -152,7 +152,8 @@ def test_nothing_is_skipped_when_frames_are_stored_and_forgotten_while_the_datab
     assert ids(reader.get(timeout=5)) == [(2, seq) for seq in range(1, 32)]
 
 
-def test_readers_of_a_deleted_turn_end(streams, store, turn_id, database):
+def test_readers_of_a_deleted_turn_end(streams, store, turn_id, database, monkeypatch):
+    monkeypatch.setattr("services.streams.service.SWEEP_S", 0.1)
     store(1, *frames(1, 1, 3))
     reader = read(streams, turn_id)
     gevent.sleep(0.05)

@@ -128,8 +128,8 @@ def test_a_stop_on_another_worker_arrives_at_once(workers, llm):
 
 def test_nothing_is_lost_when_redis_goes_and_comes_back_empty(workers, llm, redis_server):
     one, two = workers(), workers()
-    steps = [step for number in range(120) for step in (*words(f"w{number} "), 0.03)]
-    llm.play(began(), *steps, finished())
+    enough = Event()
+    llm.play_while(lambda: not enough.is_set(), *words("w "), 0.03)
     turn = ask(one)
     readers = [Reader(two, turn)]
     until(lambda: len(readers[0].frames) > 10)
@@ -141,6 +141,9 @@ def test_nothing_is_lost_when_redis_goes_and_comes_back_empty(workers, llm, redi
     redis_server.start()
     until(lambda: connected(two))
     readers.append(Reader(two, turn))
+    before = len(readers[0].frames)
+    until(lambda: len(readers[0].frames) > before + 10)
+    enough.set()
     for reader in readers:
         reader.greenlet.join(15)
         assert reader.ids() == [EventId(1, seq) for seq in range(1, len(reader.frames) + 1)]
@@ -172,7 +175,7 @@ def test_a_takeover_is_followed_through_the_database_and_then_through_redis(work
 def test_frames_that_never_reached_redis_come_from_the_database(workers, llm, redis_server):
     one, two = workers(), workers()
     hold = Event()
-    llm.play(began(), *words("before"), 0.5, *words(" this part is dropped"), 0.5, *words(" and this is not"), hold, finished())
+    llm.play(began(), *words("before"), 0.5, *words(" this part is dropped"), 0.25, *words(" and this is not"), hold, finished())
     turn = ask(one)
     until(lambda: connected(one) and connected(two))
     reader = Reader(two, turn)
@@ -186,7 +189,7 @@ def test_frames_that_never_reached_redis_come_from_the_database(workers, llm, re
             add(entries)
 
     one.streams._feed._bus._add = losing
-    gevent.sleep(1.2)
+    until(lambda: dropped and b"not" in reader.frames[-1][1])
     hold.set()
     reader.greenlet.join(5)
     assert dropped

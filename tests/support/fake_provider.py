@@ -3,7 +3,7 @@
     with FakeProvider() as fake:
         fake.play(ok(), events(chunk("Hel")), 0.1, events(chunk("lo"), stop()), DONE, END)
 
-Each `play` is one request's script: bytes are sent, numbers are pauses in seconds, `STALL` waits for the client to leave,
+Each `play` is one request's script: bytes are sent, numbers are pauses in seconds, a threading.Event is waited for, `STALL` waits for the client to leave,
 `CUT` ends the connection (FIN), `RESET` tears it down (RST), `END` closes chunked framing. Requests without a script get
 `fake.default`. Plain sockets and threads: native ones, or greenlets where gevent has patched them.
 
@@ -29,7 +29,7 @@ class Act(Enum):
 
 
 STALL, CUT, RESET = Act.STALL, Act.CUT, Act.RESET
-Step = bytes | float | Act
+Step = bytes | float | threading.Event | Act
 Script = Iterable[Step]
 
 
@@ -139,6 +139,10 @@ class FakeProvider:
                 elif step is CUT:
                     connection.shutdown(socket.SHUT_RDWR)
                     return False
+                elif isinstance(step, threading.Event):
+                    until = time.monotonic() + 60
+                    while not step.is_set() and time.monotonic() < until:
+                        _watch(connection, 0.02)
                 else:
                     _watch(connection, 60.0 if step is STALL else step)
         except (Gone, OSError):

@@ -40,6 +40,13 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def with_tables(migrated: Path, folder: Path) -> dict[str, str]:
+    """The environment of an application in that folder, whose database has all tables."""
+    if not (folder / migrated.name).exists():
+        shutil.copy(migrated, folder)
+    return {"INSTANCE_DIR": str(folder)}
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """An empty database with all tables; every test that asks for it, or for an app, runs over both kinds."""

@@ -2,7 +2,7 @@
 
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import gevent
 from gevent.event import Event
@@ -25,12 +25,16 @@ class ScriptedLLM:
     def __init__(self) -> None:
         self.requests: list[LLMRequest] = []
         self.cancelled: list[str] = []
-        self._scripts: deque[tuple[Step, ...]] = deque()
+        self._scripts: deque[Iterable[Step]] = deque()
         self._held = Event()
 
     def play(self, *steps: Step) -> None:
         self._held.clear()
         self._scripts.append(steps)
+
+    def play_while(self, condition: Callable[[], bool], *steps: Step) -> None:
+        """An answer that repeats `steps` for as long as the condition holds."""
+        self._scripts.append(_repeated(condition, steps))
 
     def until_held(self) -> None:
         """Wait until a script waits for its Event: all before it has been taken."""
@@ -89,6 +93,13 @@ def words(text: str) -> list[Content]:
 def finished(tokens: int = 4, reason: str = "stop") -> Finished:
     usage = Usage(NAME, MODEL, prompt_tokens=20, completion_tokens=tokens, cost=0.000012)
     return Finished(NAME, MODEL, reason, (usage,), (Attempt(NAME, MODEL, "answered", 0, 5, 50),))
+
+
+def _repeated(condition: Callable[[], bool], steps: tuple[Step, ...]) -> Iterator[Step]:
+    yield began()
+    while condition():
+        yield from steps
+    yield finished()
 
 
 def written(text: str) -> tuple[Step, ...]:

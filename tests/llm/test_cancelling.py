@@ -1,9 +1,10 @@
-"""The user's stop, and many streams at once, in a process that gevent has patched. Run by test_under_gevent.py."""
+"""The user's stop, and many streams at once: what only holds where gevent has patched the sockets, as in production."""
 
 import time
 
 import gevent
 import pytest
+from gevent import monkey
 from gevent import socket as gevent_socket
 
 from services.cancellation import Cancellation, Cancelled
@@ -13,6 +14,8 @@ from services.llm.pacing import Beat, Seat
 from services.llm.trail import Trail
 from tests.llm.house import House
 from tests.support.fake_provider import DONE, END, STALL, answer, chunk, events, ok, stop, tokens, usage, whole
+
+assert monkey.is_module_patched("socket")  # by tests/conftest.py
 
 REQUEST = LLMRequest(messages=[{"role": "user", "content": "x"}])
 
