@@ -11,7 +11,7 @@ import orjson
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 # Nobody reads these, and for a greenlet `threading` has to make up a thread each time.
-logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+logging.logThreads = logging.logMultiprocessing = False
 QUIET = ("httpx", "openai", "urllib3", "authlib", "alembic.runtime.plugins")
 
 
