@@ -150,8 +150,8 @@ class SegmentWriter:
         self._wake = Event()
         self._committing = RLock()
         self._beat_at = -math.inf
+        self._due_at = -math.inf  # when the live turns are written next; what ends meanwhile is written without them
         self.last_commit = time.monotonic()
-        self.lag = 0.0
 
     def track(self, turn: TurnLog) -> None:
         """Begin to store a turn's log."""
@@ -164,6 +164,7 @@ class SegmentWriter:
 
     def look(self) -> None:
         """Commit now: somebody has left a mark in the database."""
+        self._due_at = -math.inf
         self._wake.set()
 
     def finish(self, turn: TurnLog, frame: bytes, apply: Callable[[Connection], bool]) -> bool:
@@ -198,15 +199,15 @@ class SegmentWriter:
             self._wake.clear()
             while self._live:
                 with self._committing:
-                    self._round()
-                if not self._endings:
-                    self._wake.wait(self._interval)
+                    self._round(due=time.monotonic() >= self._due_at)
+                while not self._endings and (left := self._due_at - time.monotonic()) > 0:
+                    self._wake.wait(left)
                     self._wake.clear()
 
     def leave(self) -> None:
         """Store what there is, and give up the heartbeat, so that other workers take the running turns over at once."""
         with self._committing:
-            self._round()
+            self._round(due=True)
             self._left = True  # a later heartbeat would claim the turns back
             self._live.clear()
             for ending in self._endings:
@@ -219,21 +220,22 @@ class SegmentWriter:
                 raise
             log.warning("the database cannot be told that this worker leaves; its turns are taken over a little later")
 
-    def _round(self) -> None:
+    def _round(self, due: bool) -> None:
+        """One commit: of what has ended, and if it is `due`, of what all others have written since the last time."""
         started = time.monotonic()
-        live = dict(self._live)  # a turn that is tracked during the transaction is not in its snapshot
+        live = dict(self._live) if due else {}  # a turn that is tracked during the transaction is not in its snapshot
         endings, self._endings = self._endings, []
         ending_ids = {ending.log.turn_id for ending in endings}
         batch = [segment for turn in live.values() if turn.turn_id not in ending_ids for segment in _pending(turn)]
         beat = started - self._beat_at >= self._heartbeat
+        self._due_at = started + self._interval if due else self._due_at  # before the commit: who asks to look meanwhile is heard
         try:
-            owned, won = self._database.commit(lambda connection: self._commit(connection, batch, endings, beat))
+            owned, won = self._database.commit(lambda connection: self._commit(connection, batch, endings, due, beat))
         except Exception as error:
             self._failed(error, endings)
             return
-        self.last_commit = time.monotonic()
+        self.last_commit = time.monotonic() if due else self.last_commit
         self._beat_at = started if beat else self._beat_at
-        self.lag = self.last_commit - started
         self._settle(live, batch, endings, owned, won)
 
     def _failed(self, error: Exception, endings: list[Ending]) -> None:
@@ -247,11 +249,12 @@ class SegmentWriter:
                 ending.done.set_exception(error)
         gevent.sleep(OUTAGE_PAUSE_S)
 
-    def _commit(self, connection: Connection, batch: Sequence[Stored], endings: Sequence[Ending],
+    def _commit(self, connection: Connection, batch: Sequence[Stored], endings: Sequence[Ending], due: bool,
                 beat: bool) -> tuple[dict[str, tuple[int, bool]], set[str]]:
         if beat:
             turns.beat(connection, self._worker_id)
-        mine = orjson.loads(connection.execute(self._mine, {"worker": self._worker_id}).scalar() or "[]")
+        found = connection.execute(self._mine, {"worker": self._worker_id}).scalar() if due else None
+        mine = orjson.loads(found or "[]")
         owned = {turn_id: (attempt, bool(stop_requested)) for turn_id, attempt, stop_requested in mine}
         rows = [segment for segment in batch if owned.get(segment.turn_id, (0,))[0] == segment.attempt]
         won = set()
