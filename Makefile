@@ -17,10 +17,10 @@ NO_FAULTS := $(addprefix --ignore=,$(FAULTS))
 run: $(ENV)
 	@exec $(BIN)/python -m gunicorn -c gunicorn.conf.py
 
-# Two at a time: one half computes, the other mostly waits for servers and browsers.
+# Two at a time, on two cores: of servers and browsers one mostly waits.
 test: $(TEST_ENV)
 	@scripts/install-test-tools
-	@$(MAKE) --no-print-directory -j2 --output-sync=target test-servers test-faults test-units test-browser test-js
+	@$(MAKE) --no-print-directory -j2 --output-sync=target test-faults test-servers test-units test-browser test-js
 
 test-js:
 	@if command -v node >/dev/null; then node --test tests/js/*.test.mjs; fi

@@ -85,6 +85,8 @@ class Housekeeping:
         self._suspects = set(idle)
 
     def _take_over(self, turn: Turn) -> None:
+        if self._chat.draining:  # since the sweep began
+            return
         claimed = self._database.write(lambda session: turns.claim(session, turn, self._worker.id))
         if claimed is not None:
             log.warning("taking over a turn", extra={"turn": turn.id, "attempt": claimed.turn.attempt})

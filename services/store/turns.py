@@ -37,7 +37,8 @@ _touch_conversation = (_conversations.update()
                        .where(_conversations.c.id == bindparam("conversation"), _conversations.c.user_id == bindparam("user"))
                        .values(updated_at=bindparam("now")))
 _is_fresh = select(_workers.c.id).where(_workers.c.id == bindparam("worker"), _workers.c.seen_at > database_time() - FRESH_S)
-_beat = _workers.update().where(_workers.c.id == bindparam("worker")).values(seen_at=database_time())
+_beat = _workers.update().where(_workers.c.id == bindparam("worker"), _workers.c.seen_at > 0.0).values(seen_at=database_time())
+_has_left = select(_workers.c.id).where(_workers.c.id == bindparam("worker"))
 _insert_worker = _workers.insert().values(id=bindparam("worker"), host=bindparam("on_host"), pid=bindparam("of_pid"), seen_at=database_time())
 _end_turn = (_turns.update()
              .where(_turns.c.id == bindparam("turn"), _turns.c.status == "running", _turns.c.attempt == bindparam("of_attempt"),
@@ -188,10 +189,18 @@ def end(connection: Connection, turn: Turn, status: str, answer: Mapping[str, ob
     return True
 
 
-def beat(connection: Connection | Session, worker_id: str) -> None:
-    """Say that a worker lives; its row is written anew when a long sleep had it cleaned away."""
-    if connection.execute(_beat, {"worker": worker_id}).rowcount != 1:
-        connection.execute(_insert_worker, {"worker": worker_id, "on_host": socket.gethostname(), "of_pid": os.getpid()})
+def beat(connection: Connection | Session, worker_id: str) -> bool:
+    """Say that a worker lives; its row is written anew when a long sleep had it cleaned away.
+
+    False for one that has said it leaves. It stays gone, whatever it was about to do: while it seemed to live, nobody
+    would take its turns over.
+    """
+    if connection.execute(_beat, {"worker": worker_id}).rowcount == 1:
+        return True
+    if connection.execute(_has_left, {"worker": worker_id}).first() is not None:
+        return False
+    connection.execute(_insert_worker, {"worker": worker_id, "on_host": socket.gethostname(), "of_pid": os.getpid()})
+    return True
 
 
 def orphans(session: Session, worker_id: str, gone_s: float = math.inf, limit: int = 100) -> list[Turn]:
@@ -216,11 +225,12 @@ class Claimed:
 
 
 def claim(session: Session, turn: Turn, worker_id: str) -> Claimed | None:
-    """Make a turn this worker's, as its next attempt; None when another worker was first, or it has ended.
+    """Make a turn this worker's, as its next attempt; None when another worker was first, it has ended, or this one leaves.
 
     What is needed to go on is read in the same transaction: a turn that is claimed and cannot go on would run for ever.
     """
-    beat(session, worker_id)
+    if not beat(session, worker_id):
+        return None
     mine = update(Turn).where(Turn.id == turn.id, Turn.status == "running", Turn.attempt == turn.attempt,
                               Turn.worker_id == turn.worker_id).values(worker_id=worker_id, attempt=turn.attempt + 1)
     if session.execute(mine).rowcount != 1:

@@ -151,6 +151,32 @@ def test_a_worker_that_is_going_takes_nothing_over(make_app, llm):
     assert rows(two, select(Turn.attempt).where(Turn.id == turn.id)) == [(1,)]
 
 
+def test_a_worker_that_was_looking_for_turns_when_it_left_takes_none_and_stays_gone(make_app, llm, monkeypatch):
+    one, two, heir = (services_of(make_app()) for _ in range(3))
+    hold = Event()
+    llm.play(began(), hold, finished())
+    turn = ask(one)
+    gevent.sleep(0.1)
+    one.streams.drain()
+    one.chat.hand_over()
+    look = turns.orphans
+
+    def slowly(*arguments) -> list[Turn]:
+        found = look(*arguments)
+        two.streams.drain()
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(turns, "orphans", slowly)
+        two.housekeeping.adopt()
+    two.chat.hand_over()
+    assert two.database.write(lambda session: turns.claim(session, session.get(Turn, turn.id), worker_of(two))) is None
+    two.housekeeping.retire()
+    assert rows(heir, select(Worker.seen_at).where(Worker.id.in_([worker_of(one), worker_of(two)]))) == [(0.0,), (0.0,)]
+    heir.housekeeping.adopt()
+    assert rows(heir, select(Turn.attempt, Turn.worker_id).where(Turn.id == turn.id)) == [(2, worker_of(heir))]
+
+
 def test_a_turn_whose_beginning_was_committed_but_never_acknowledged_is_answered_all_the_same(app, llm, monkeypatch):
     services = services_of(app)
     write = services.database.write_plainly
