@@ -10,23 +10,28 @@ COMPILE := $(BIN)/uv pip compile --universal --generate-hashes --no-header --pyt
 
 # The tests of real servers are two parts that take about as long. These files kill and restart; all else in tests/system is the other.
 FAULTS := $(addprefix tests/system/test_,crash.py outages.py restart.py scale.py) tests/workflows/test_server.py
+ANSWERS := tests/llm tests/market tests/workflows
 NO_FAULTS := $(addprefix --ignore=,$(FAULTS))
 
-.PHONY: run test test-js test-units test-servers test-faults test-browser bench eval lock clean
+.PHONY: run test test-js test-units test-answers test-servers test-faults test-browser bench eval lock clean
 
 run: $(ENV)
 	@exec $(BIN)/python -m gunicorn -c gunicorn.conf.py
 
-# Two at a time, on two cores: of servers and browsers one mostly waits.
+# Three at a time, also on two cores: each of them waits for half of its time.
 test: $(TEST_ENV)
 	@scripts/install-test-tools
-	@$(MAKE) --no-print-directory -j2 --output-sync=target test-faults test-servers test-units test-browser test-js
+	@$(MAKE) --no-print-directory -j3 --output-sync=target test-browser test-faults test-servers test-units test-answers test-js
 
 test-js:
 	@if command -v node >/dev/null; then node --test tests/js/*.test.mjs; fi
 
 test-units: $(TEST_ENV)
-	$(BIN)/python -m pytest -q --durations=10 --ignore=tests/system $(NO_FAULTS)
+	$(BIN)/python -m pytest -q --durations=10 tests $(addprefix --ignore=,tests/system $(ANSWERS))
+
+# Providers, figures and workflows.
+test-answers: $(TEST_ENV)
+	$(BIN)/python -m pytest -q --durations=10 $(ANSWERS) $(NO_FAULTS)
 
 # Real gunicorn processes, PostgreSQL, Redis, nginx.
 test-servers: $(TEST_ENV)

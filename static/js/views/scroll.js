@@ -6,7 +6,7 @@ import { slot } from "../dom.js";
 const NEAR = 96;
 const GAP = 20; // between the bar and the question
 const MOST_AT_THE_END = 240;
-const A_MOMENT = 300; // ms
+const A_MOMENT = 1000; // ms; a busy page hears of a scroll late
 const SETTLING = 4; // frames
 const SPARE = 32; // so that a dock that becomes lower does not pull the page down
 
