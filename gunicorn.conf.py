@@ -17,6 +17,7 @@ from gunicorn.workers.ggevent import GeventWorker
 
 from services import logs
 from services.settings import Settings, words
+from services.store import revision
 
 
 class Connection(GeventSocket):
@@ -74,7 +75,8 @@ def on_starting(server) -> None:
     logs.configure(settings.log_format)
     for file in metrics_dir.glob("*.db"):
         file.unlink()
-    subprocess.run([sys.executable, "-m", "services.store.database"], check=True)
+    if not revision.is_newest(settings.database):
+        subprocess.run([sys.executable, "-m", "services.store.database"], check=True)
     server.states = mmap.mmap(-1, mmap.PAGESIZE)
 
 

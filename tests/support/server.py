@@ -1,16 +1,22 @@
 """The real server: gunicorn in a process group of its own, on a free port, with its log in a file."""
 
+import atexit
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import requests
+
+from services.store.database import upgrade
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_S = 30.0
@@ -21,6 +27,16 @@ QUICK = {"WORKER_GONE_S": "1.5", "HEARTBEAT_S": "0.3", "DRAIN_S": "5", "STREAM_R
 
 # What a developer's shell may hold and no test may use.
 _FOREIGN = ("GROQ_", "OPENAI_", "AZURE_", "LLM_", "REDIS_URL", "DATABASE_URL", "SECRET_KEY")
+
+
+@cache
+def _migrated() -> Path:
+    """An SQLite file with all tables: making it anew is half of a start."""
+    folder = tempfile.mkdtemp(prefix="tickertape-migrated-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    path = Path(folder) / "tickertape.db"
+    upgrade(f"sqlite:///{path}")
+    return path
 
 
 def free_port() -> int:
@@ -61,6 +77,8 @@ class Server:
         environ = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
         environ |= QUICK | {"HOST": "127.0.0.1", "PORT": str(self.port), "WEB_CONCURRENCY": str(self.workers),
                             "INSTANCE_DIR": str(self.folder), "PYTHONUNBUFFERED": "1"} | self.environ
+        if "DATABASE_URL" not in self.environ and not (self.folder / "tickertape.db").exists():
+            shutil.copy(_migrated(), self.folder / "tickertape.db")
         with self._log_file.open("ab") as log:
             self._process = subprocess.Popen([sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py"], cwd=ROOT, env=environ,
                                              stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)

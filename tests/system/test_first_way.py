@@ -5,7 +5,7 @@ import time
 import gevent
 
 from tests.support.scripts import paced, sent_at
-from tests.support.sse_client import text_of
+from tests.support.sse_client import Client, text_of
 
 
 def test_a_question_streams_an_answer_without_any_key(server, client_of):
@@ -59,3 +59,8 @@ def test_two_tabs_on_one_stream_see_the_same(pair):
             client.follow(one.headers["Location"], base=pair.there.url) as three:
         seen = [list(tab.frames()) for tab in (one, two, three)]
     assert seen[0] == seen[1] == seen[2]
+
+
+def test_a_server_makes_its_own_tables(servers, tmp_path) -> None:
+    server = servers(DATABASE_URL=f"sqlite:///{tmp_path}/own.db")
+    assert sum(frame.event == "chat_completed" for frame in Client(server.url).ask("What is beta?").frames()) == 1
