@@ -76,7 +76,8 @@ class ChatService:
             raise Unavailable("this server is restarting; ask again in a moment")
         self._answering.check(question)
         begun = self._begin(user_id, question, key, address)
-        if not begun.existing:
+        # A beginning that was long in coming back may have been found idle and taken over here: one answer is enough.
+        if not begun.existing and not self.answers(begun.turn.id):
             turn_log = self._streams.produce(begun.turn.id, begun.turn.attempt)
             turn_log.append(_started(begun.turn, question))
             self._answer(begun.turn, turn_log, question, begun.earlier)
@@ -122,6 +123,8 @@ class ChatService:
         an earlier version asked what this one does not understand: then it ends here, and the text it has is kept.
         """
         turn, stored = claimed.turn, list(events_of(claimed.frames))
+        if self.answers(turn.id):
+            self._lose(turn.id)  # its earlier attempt began here after all, while it was being claimed
         understood = _question_of(turn)
         question = _as_decided(understood or Question(message=""), stored)
         turn_log = self._streams.produce(turn.id, turn.attempt)

@@ -15,6 +15,7 @@ from sqlalchemy.exc import OperationalError
 
 from services import sse
 from services.questions import Question
+from services.replay import replay
 from services.store import turns
 from services.store.database import _connect_args
 from services.store.models import Turn, Worker
@@ -149,6 +150,31 @@ def test_a_worker_that_is_going_takes_nothing_over(make_app, llm):
     one.chat.hand_over()
     two.housekeeping.adopt()
     assert rows(two, select(Turn.attempt).where(Turn.id == turn.id)) == [(1,)]
+
+
+@pytest.mark.parametrize("first", ["the takeover", "the beginning"])
+def test_a_turn_that_was_slow_to_begin_and_taken_over_meanwhile_is_answered_once(app, llm, monkeypatch, first):
+    services = services_of(app)
+    for pause in (0.2, 0.1):
+        llm.play(began(), *words("It is written"), pause, *words(" once."), finished())
+    begin = services.chat._begin
+
+    def slowly(*arguments):
+        begun = begin(*arguments)
+        claimed = services.database.write(lambda session: turns.claim(session, session.get(Turn, begun.turn.id), worker_of(services)))
+        if first == "the takeover":
+            services.chat.take_over(claimed)
+        else:
+            gevent.spawn(services.chat.take_over, claimed)
+        return begun
+
+    monkeypatch.setattr(services.chat, "_begin", slowly)
+    turn = ask(services)
+    events = read(services, services.chat.find(turn.user_id, turn.id))
+    gevent.sleep(0.5)
+    assert replay(events).text == "It is written once."
+    assert [event["type"] for event in events if event["type"] in ("chat_completed", "error")] == ["chat_completed"]
+    assert rows(services, select(Turn.status, Turn.attempt)) == [("completed", 2)]
 
 
 def test_a_worker_that_was_looking_for_turns_when_it_left_takes_none_and_stays_gone(make_app, llm, monkeypatch):
