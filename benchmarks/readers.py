@@ -1,10 +1,11 @@
 """How many readers one worker carries: idle ones, ones at 10 tokens a second, and ones that vanish.
 
-    python -m benchmarks.readers [idle] [steady] [vanish] [--workers 1]
+    python -m benchmarks.readers [idle] [steady] [vanish] [--workers 2]
 
-One gunicorn worker over SQLite, a model's server in C, and this process as all the clients, by epoll. Exits with 1 when a
-figure misses its target: 5,000 idle streams within 250 MB; 1,000 answers of 10 tokens a second with a p99 of 100 ms from the
-model's send to the reader; 10,000 readers that come and go leave descriptors, greenlets and memory where they were.
+gunicorn over SQLite, a model's server in C, and this process as all the clients, by epoll. One worker; for `steady` two, one a
+core as operations.md says. Exits with 1 when a figure misses its target: 5,000 idle streams within 250 MB; 1,000 answers of 10
+tokens a second with a p99 of 100 ms from the model's send to the reader; 10,000 readers that come and go leave descriptors,
+greenlets and memory where they were.
 """
 
 import argparse
@@ -34,7 +35,7 @@ VANISH, AT_ONCE, LEFT_MB = 10_000, 250, 10
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("only", nargs="*", choices=["idle", "steady", "vanish", []])
-    parser.add_argument("--workers", type=int, default=1, help="of the server of `steady`; the others have one")
+    parser.add_argument("--workers", type=int, default=2, help="of the server of `steady`; the others have one")
     options = parser.parse_args()
     wanted = options.only or ["idle", "steady", "vanish"]
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
