@@ -18,10 +18,10 @@ NO_FAULTS := $(addprefix --ignore=,$(FAULTS))
 run: $(ENV)
 	@exec $(BIN)/python -m gunicorn -c gunicorn.conf.py
 
-# Four at a time, also on two cores: each of them waits for half of its time. The longest begin first.
+# Three at a time, also on two cores: each of them waits for half of its time. The longest begin first.
 test: $(TEST_ENV)
 	@scripts/install-test-tools
-	@$(MAKE) --no-print-directory -j4 --output-sync=target test-browser test-faults test-servers test-units test-answers test-js
+	@$(MAKE) --no-print-directory -j3 --output-sync=target test-browser test-faults test-servers test-units test-answers test-js
 
 test-js:
 	@if command -v node >/dev/null; then node --test tests/js/*.test.mjs; fi

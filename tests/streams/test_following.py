@@ -147,7 +147,9 @@ def test_nothing_is_skipped_when_frames_are_stored_and_forgotten_while_the_datab
 
     monkeypatch.setattr(streams._segments, "after", slow)
     reader = read(streams, turn_id, EventId(1, 5))
-    gevent.sleep(0.1)
+    with gevent.Timeout(5):
+        while own.last_seq < 30:
+            gevent.sleep(0.01)
     own.close(end(2, 31))
     assert ids(reader.get(timeout=5)) == [(2, seq) for seq in range(1, 32)]
 
