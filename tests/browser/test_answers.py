@@ -424,7 +424,7 @@ def test_an_answer_that_comes_at_once_leaves_the_reader_at_the_question(keyless:
 
 
 def test_the_page_follows_the_end_only_while_the_reader_is_there(site: Site, open_page: Open) -> None:
-    site.first.play(*say("\n\n".join(numbered(20) for _ in range(300)), pause=0.015, pieces=60))
+    site.first.play(*say("\n\n".join(numbered(20) for _ in range(1000)), pause=0.015, pieces=60))
     page = open_page(site.url)
     ask(page, "At length")
     page.wait_for_function(f"() => ({LEFT})() > 500")
@@ -438,8 +438,10 @@ def test_the_page_follows_the_end_only_while_the_reader_is_there(site: Site, ope
     page.mouse.wheel(0, -600)
     expect(page.locator(".latest")).to_be_visible()
     at = page.evaluate(SCROLLED)
+    page.mouse.wheel(0, 60)
+    page.wait_for_function(f"() => ({SCROLLED})() > {at}")
     page.wait_for_timeout(500)
-    assert abs(page.evaluate(SCROLLED) - at) < 40
+    assert abs(page.evaluate(SCROLLED) - at - 60) < 40
     page.locator(".latest").click()
     page.wait_for_function(f"() => ({LEFT})() < 100")
     page.locator(".stop").click()

@@ -161,6 +161,15 @@ def test_a_workflow_is_drawn_as_it_runs_and_the_same_after_a_reload(keyless: Sit
     expect(page.locator(".agent-text").first).to_be_visible()
 
 
+def test_a_workflow_that_is_over_before_the_page_draws_it_is_folded_too(keyless: Site, open_page: Open) -> None:
+    page = open_page(keyless.url)
+    page.evaluate("() => { window.requestAnimationFrame = (draw) => setTimeout(draw, 2000); }")
+    page.locator(".starters button").nth(2).click()
+    complete(page)
+    expect(page.locator(".flow .agent")).to_have_count(5)
+    expect(page.locator("[data-slot=flow-fold]")).not_to_have_attribute("open", "")
+
+
 def test_a_debate_reads_in_turns_and_the_same_after_a_reload(keyless: Site, open_page: Open) -> None:
     page = open_page(keyless.url)
     page.select_option("[name=workflow]", "marketDebate")

@@ -95,9 +95,16 @@ export class Follow {
     const moved = scrollTop - this.#at;
     this.#at = scrollTop;
     const wentToEnd = scrollTop + clientHeight > Math.min(this.#before, this.#height) - NEAR;
-    if (moved < 0 && !this.#isNearEnd()) this.#following = false;
+    if (moved < 0 && !this.#isNearEnd()) this.#leave();
     else if (moved > 0 && wentToEnd && this.#isLong()) this.#following = true;
     this.#show();
+  }
+
+  // They saw the end as they left: what lies before it is no way back to it.
+  #leave() {
+    this.#following = false;
+    this.#height = this.#before = document.scrollingElement.scrollHeight;
+    this.#since = performance.now();
   }
 
   #isNearEnd() {

@@ -32,13 +32,13 @@ export class WorkflowView {
     workflow.agents.forEach((agent, index) => {
       if (agent !== this.#drawn?.agents[index]) drawAgent(this.#cards[index], agent);
     });
-    if (workflow.state === "done" && this.#drawn?.state === "running") this.#fold();
+    if (workflow.state === "done" && this.#drawn?.state !== "done") this.#fold(workflow);
     this.#drawn = workflow;
   }
 
   // Done: the answer comes first now, unless the reader is at work in here, or it is a debate, which is half the answer.
-  #fold() {
-    if (this.#drawn.kind === DEBATE) return;
+  #fold({ kind }) {
+    if (kind === DEBATE) return;
     const reading = this.#panel.contains(document.activeElement) || this.#panel.querySelector(".agent details[open]");
     if (!reading) slot(this.#panel, "flow-fold").open = false;
   }
