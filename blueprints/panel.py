@@ -20,7 +20,7 @@ def panel(run: Json) -> dict[str, object]:
     nodes = run["nodes"]
     columns = stages(nodes)
     return {
-        "name": run["name"], "state": run["state"], "why": run.get("reason") or "", 
+        "name": run["name"], "state": run["state"], "why": run.get("reason") or "",
         "kind": "debate" if run.get("workflow") == DEBATE else "", "stages": [[_agent(node) for node in column] for column in columns],
         "summary": _summary(len(nodes), max(map(len, columns), default=0)), "total": _total(run, nodes), "verdict": _overall(run),
     }

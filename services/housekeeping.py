@@ -80,7 +80,7 @@ class Housekeeping:
         own = self._database.read(lambda session: turns.running_of(session, self._worker.id))
         idle = {(turn.id, turn.attempt): turn for turn in own if not self._chat.answers(turn.id)}
         for key in self._suspects & idle.keys():
-            if not self._chat.draining and not self._chat.answers(key[0]):
+            if not self._chat.answers(key[0]):
                 self._take_over(idle[key])
         self._suspects = set(idle)
 

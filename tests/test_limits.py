@@ -2,7 +2,6 @@
 
 import logging
 import re
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,9 +19,11 @@ from services.rates import Rates, Window
 from services.settings import Settings
 from services.store import spending
 from tests.support.fake_provider import STALL, FakeProvider, chunk, events, ok
-from tests.support.fixtures import openai_at, with_tables
-from tests.support.server import Server, free_port
+from tests.support.fixtures import openai_at
+from tests.support.redis_server import RedisServer
+from tests.support.server import Server
 from tests.support.sse_client import Client
+from tests.support.tables import with_tables
 
 QUESTION = {"message": "What is beta?"}
 
@@ -48,11 +49,11 @@ class Model:
 
 
 @pytest.fixture
-def make(tmp_path: Path, migrated: Path) -> Iterator[Callable[..., Flask]]:
+def make(tmp_path: Path) -> Iterator[Callable[..., Flask]]:
     made: list[Flask] = []
 
     def app(*usage: Usage, **environ: str) -> Flask:
-        settings = Settings.load(with_tables(migrated, tmp_path) | environ)
+        settings = Settings.load(with_tables(tmp_path) | environ)
         made.append(create_app(settings, llm=Model(*usage)))
         return made[-1]
 
@@ -246,37 +247,13 @@ def test_what_a_killed_server_reserved_is_settled_by_the_one_that_takes_over(
 
 # ---- Redis
 
-@pytest.fixture
-def redis_url(tmp_path: Path) -> Iterator[tuple[str, Callable[[], None]]]:
-    port = free_port()
-    process = subprocess.Popen(["redis-server", "--port", str(port), "--save", "", "--dir", str(tmp_path)], stdout=subprocess.DEVNULL)
-    url = f"redis://127.0.0.1:{port}/0"
-    until = time.monotonic() + 5
-    while time.monotonic() < until:
-        try:
-            __import__("redis").from_url(url).ping()
-            break
-        except OSError:
-            time.sleep(0.05)
-        except Exception:
-            time.sleep(0.05)
-
-    def stop() -> None:
-        process.kill()
-        process.wait()
-
-    yield url, stop
-    stop()
-
-
-def test_with_redis_workers_count_together_and_without_it_each_for_itself(redis_url, caplog: pytest.LogCaptureFixture) -> None:
-    url, stop = redis_url
+def test_with_redis_workers_count_together_and_without_it_each_for_itself(redis_server: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
     window = Window("tests", 3, 60)
-    one, other = Rates(url), Rates(url)
+    one, other = Rates(redis_server.url), Rates(redis_server.url)
     assert [one.hit(window, "ann"), other.hit(window, "ann"), one.hit(window, "ann")] == [None] * 3
     standing = other.hit(window, "ann")
     assert standing.remaining == 0 and 55 < standing.reset_s <= 60
-    stop()
+    redis_server.stop()
     started = time.monotonic()
     with caplog.at_level(logging.WARNING):
         assert one.hit(window, "ann") is None

@@ -48,10 +48,6 @@ class LLMService:
             for provider in settings.providers
         }
         self._offered = {name: provider.settings.models for name, provider in self._providers.items()}
-        self._usual = [
-            Route(name, models[0], max(len(self._providers[name].settings.keys), 1), self._window(settings, name, models[0]))
-            for name, models in self._offered.items()
-        ]
         self._means = Means(
             settings,
             self._providers,
@@ -62,6 +58,10 @@ class LLMService:
             clock,
             jitter,
         )
+        self._usual = [
+            Route(name, models[0], max(len(self._providers[name].settings.keys), 1), self._window(name, models[0]))
+            for name, models in self._offered.items()
+        ]
 
     def stream(self, request: LLMRequest, cancellation: Cancellation, trail: Trail | None = None) -> Iterator[Delta]:
         """The deltas of one answer; `Finished` is the last.
@@ -91,11 +91,11 @@ class LLMService:
         embedded = self._means.embedded
         routes = order(self._usual, self._offered, provider, model, embedded.name if embedded else None)
         if model is not None:
-            routes = [replace(route, window=self._window(self._means.settings, route.name, route.model)) for route in routes]
+            routes = [replace(route, window=self._window(route.name, route.model)) for route in routes]
         return routes
 
-    def _window(self, settings: LLMSettings, name: str, model: str) -> int | None:
-        return self._providers[name].settings.window or settings.prices.window(model)
+    def _window(self, name: str, model: str) -> int | None:
+        return self._providers[name].settings.window or self._means.settings.prices.window(model)
 
     def _state(self, name: str) -> ProviderState:
         """A provider is as open as its least open way: its own circuit, or all its credentials', or its default model's."""

@@ -253,9 +253,7 @@ class SegmentWriter:
                 beat: bool) -> tuple[dict[str, tuple[int, bool]], set[str]]:
         if beat:
             turns.beat(connection, self._worker_id)
-        found = connection.execute(self._mine, {"worker": self._worker_id}).scalar() if due else None
-        mine = orjson.loads(found or "[]")
-        owned = {turn_id: (attempt, bool(stop_requested)) for turn_id, attempt, stop_requested in mine}
+        owned = self._owned(connection) if due else {}
         rows = [segment for segment in batch if owned.get(segment.turn_id, (0,))[0] == segment.attempt]
         won = set()
         for ending in endings:
@@ -265,6 +263,11 @@ class SegmentWriter:
         if rows:
             connection.execute(self._store, _in_one(rows))
         return owned, won
+
+    def _owned(self, connection: Connection) -> dict[str, tuple[int, bool]]:
+        """This worker's running turns in the database: the attempt, and whether somebody wants it stopped."""
+        mine = orjson.loads(connection.execute(self._mine, {"worker": self._worker_id}).scalar() or "[]")
+        return {turn_id: (attempt, bool(stop_requested)) for turn_id, attempt, stop_requested in mine}
 
     def _settle(self, live: dict[str, TurnLog], batch: Sequence[Stored], endings: Sequence[Ending],
                 owned: dict[str, tuple[int, bool]], won: set[str]) -> None:

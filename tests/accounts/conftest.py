@@ -9,21 +9,22 @@ from flask.testing import FlaskClient
 
 from app import create_app
 from services.settings import Settings
-from tests.support.fixtures import services_of, with_tables
+from tests.support.fixtures import services_of
+from tests.support.tables import NAME, with_tables
 
 PASSWORD = "three quiet words"
 
 
-def build(folder: Path, database: Path, **environ: str) -> Flask:
+def build(folder: Path, database: Path | None = None, **environ: str) -> Flask:
     """An application in that folder, on a copy of that database if the folder has none."""
-    return create_app(Settings.load(with_tables(database, folder) | {"AUTH": "password", "TRUSTED_PROXIES": "127.0.0.1"} | environ))
+    return create_app(Settings.load(with_tables(folder, database) | {"AUTH": "password", "TRUSTED_PROXIES": "127.0.0.1"} | environ))
 
 
 @pytest.fixture
-def make(tmp_path: Path, migrated: Path) -> Iterator[Callable[..., Flask]]:
+def make(tmp_path: Path) -> Iterator[Callable[..., Flask]]:
     made: list[Flask] = []
 
-    def app(database: Path = migrated, **environ: str) -> Flask:
+    def app(database: Path | None = None, **environ: str) -> Flask:
         made.append(build(tmp_path, database, **environ))
         return made[-1]
 
@@ -33,15 +34,15 @@ def make(tmp_path: Path, migrated: Path) -> Iterator[Callable[..., Flask]]:
 
 
 @pytest.fixture(scope="session")
-def inhabited(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Path:
+def inhabited(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An SQLite file with the accounts of ann and bob, to be copied: hashing a password takes long, as it should."""
-    app = build(tmp_path_factory.mktemp("inhabited"), migrated)
+    app = build(tmp_path_factory.mktemp("inhabited"))
     for name in ("ann", "bob"):
         services_of(app).accounts.add(name, PASSWORD)
     with services_of(app).database.engine.connect() as connection:
         connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
     services_of(app).close()
-    return services_of(app).settings.instance_dir / migrated.name
+    return services_of(app).settings.instance_dir / NAME
 
 
 @pytest.fixture

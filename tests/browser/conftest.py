@@ -2,70 +2,36 @@
 
 import os
 import shutil
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from dataclasses import dataclass, field
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.browser.proxy import Proxy
 from tests.support.fake_provider import FakeProvider
+from tests.support.server import Server
 
-ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
-class Site:
-    """One gunicorn on a free port. `first` and `second` are the providers it asks, in this order."""
+@dataclass
+class Site(Server):
+    """A server with two providers, which it asks in this order."""
 
-    def __init__(self, instance: Path, **environ: str) -> None:
-        self.first, self.second = FakeProvider(), FakeProvider()
-        self.port = _free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self._log = instance / "server.log"
-        self._environ = os.environ | {"INSTANCE_DIR": str(instance), "PORT": str(self.port), "HOST": "127.0.0.1"} | environ
-        self._process: subprocess.Popen | None = None
+    first: FakeProvider = field(default_factory=FakeProvider)
+    second: FakeProvider = field(default_factory=FakeProvider)
 
-    def with_models(self) -> "Site":
-        self._environ |= {
+    def __post_init__(self) -> None:
+        self.environ = {
             "LLM_PRIORITY": "groq,openai", "LLM_OFFLINE": "0", "GROQ_API_KEY": "k1", "GROQ_BASE_URL": self.first.url,
             "GROQ_MODEL": "first-model", "OPENAI_API_KEY": "k2", "OPENAI_BASE_URL": self.second.url, "OPENAI_MODEL": "second-model",
-        }
-        return self
+        } | self.environ
 
-    def start(self) -> "Site":
-        command = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py"]
-        self._process = subprocess.Popen(command, cwd=ROOT, env=self._environ, stdout=self._log.open("ab"), stderr=subprocess.STDOUT, start_new_session=True)
-        for _ in range(240):
-            try:
-                urllib.request.urlopen(f"{self.url}/healthz", timeout=1)
-                return self
-            except (urllib.error.URLError, OSError):
-                time.sleep(0.125)
-        raise AssertionError(f"the server did not start:\n{self._log.read_text()[-4000:]}")
-
-    def kill(self) -> None:
-        """As a power cut: no process of it gets to say anything."""
-        os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-
-    def stop(self) -> None:
-        if self._process is not None and self._process.poll() is None:
-            self.kill()
+    def __exit__(self, *exc_info: object) -> None:
+        super().__exit__(*exc_info)
         self.first.close()
         self.second.close()
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
 
 
 @pytest.fixture(scope="session")
@@ -82,9 +48,8 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def shared_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    site = Site(tmp_path_factory.mktemp("site"), STREAM_HEARTBEAT_S="1").with_models().start()
-    yield site
-    site.stop()
+    with Site(tmp_path_factory.mktemp("site"), environ={"STREAM_HEARTBEAT_S": "1"}) as site:
+        yield site
 
 
 @pytest.fixture
@@ -96,12 +61,9 @@ def site(shared_site: Site) -> Site:
 
 
 @pytest.fixture(scope="session")
-def keyless(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def keyless(server: Server) -> Server:
     """A server with no key at all: the embedded desk answers."""
-    names = ("GROQ_API_KEY", "OPENAI_API_KEY", "AZURE_OPENAI_API_KEY", "OPENAI_BASE_URL", "GROQ_BASE_URL")
-    site = Site(tmp_path_factory.mktemp("keyless"), **dict.fromkeys(names, "")).start()
-    yield site
-    site.stop()
+    return server
 
 
 @pytest.fixture

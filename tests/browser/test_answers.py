@@ -22,6 +22,7 @@ from tests.support.fake_provider import (
     tokens,
     whole,
 )
+from tests.support.server import Server
 
 Open = Callable[..., Page]
 
@@ -413,7 +414,7 @@ def test_a_question_stands_at_the_top_and_its_answer_grows_below_it(site: Site, 
     assert 50 < page.evaluate(TOP) < 110
 
 
-def test_an_answer_that_comes_at_once_leaves_the_reader_at_the_question(keyless: Site, open_page: Open) -> None:
+def test_an_answer_that_comes_at_once_leaves_the_reader_at_the_question(keyless: Server, open_page: Open) -> None:
     page = open_page(keyless.url)
     for name in ("Apple", "Coca-Cola"):
         ask(page, f"How risky is {name}?")
@@ -449,8 +450,7 @@ def test_the_page_follows_the_end_only_while_the_reader_is_there(site: Site, ope
 
 
 def test_a_server_killed_in_the_middle_comes_back_with_the_answer(open_page: Open, tmp_path) -> None:
-    own = Site(tmp_path, WORKER_GONE_S="1", HEARTBEAT_S="0.3").with_models().start()
-    try:
+    with Site(tmp_path, environ={"WORKER_GONE_S": "1"}) as own:
         own.first.play(*say(numbered(200), pause=0.02))
         page = open_page(own.url)
         ask(page, "Count")
@@ -463,8 +463,6 @@ def test_a_server_killed_in_the_middle_comes_back_with_the_answer(open_page: Ope
         complete(page)
         assert text_of(page) == "The answer, again from the start."
         expect(page.locator(".answer .note")).to_be_visible()
-    finally:
-        own.stop()
 
 
 def test_no_stream_is_opened_for_a_finished_answer(site: Site, open_page: Open) -> None:

@@ -12,6 +12,7 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import Site
 from tests.browser.test_answers import answer, ask, complete, prose, say
 from tests.support.fake_provider import CUT, DONE, END, chunk, events, ok, stop
+from tests.support.server import Server
 
 Open = Callable[..., Page]
 
@@ -83,7 +84,7 @@ def test_without_scripts_the_model_can_be_chosen_too(site: Site, open_page: Open
     expect(page.locator(".answer .prose")).to_have_text(re.compile("From the second."))
 
 
-def test_nothing_is_offered_where_only_the_desk_can_answer(keyless: Site, open_page: Open) -> None:
+def test_nothing_is_offered_where_only_the_desk_can_answer(keyless: Server, open_page: Open) -> None:
     expect(open_page(keyless.url).locator("[name=answerer]")).to_have_count(0)
 
 
@@ -133,7 +134,7 @@ def test_a_conversation_can_be_renamed_exported_and_deleted(site: Site, open_pag
     expect(page.locator("#rail .days a")).to_have_count(0)
 
 
-def test_a_starter_question_asks_at_once(keyless: Site, open_page: Open) -> None:
+def test_a_starter_question_asks_at_once(keyless: Server, open_page: Open) -> None:
     page = open_page(keyless.url)
     expect(page.locator(".keyless")).to_contain_text("GROQ_API_KEY")
     page.locator(".starters button").first.click()
@@ -143,7 +144,7 @@ def test_a_starter_question_asks_at_once(keyless: Site, open_page: Open) -> None
     expect(answer(page).locator("[data-slot=body]")).to_contain_text("drawdown")
 
 
-def test_a_workflow_is_drawn_as_it_runs_and_the_same_after_a_reload(keyless: Site, open_page: Open) -> None:
+def test_a_workflow_is_drawn_as_it_runs_and_the_same_after_a_reload(keyless: Server, open_page: Open) -> None:
     page = open_page(keyless.url)
     page.locator(".starters button").nth(2).click()
     expect(page.locator(".flow .agent")).to_have_count(5)
@@ -161,7 +162,7 @@ def test_a_workflow_is_drawn_as_it_runs_and_the_same_after_a_reload(keyless: Sit
     expect(page.locator(".agent-text").first).to_be_visible()
 
 
-def test_a_workflow_that_is_over_before_the_page_draws_it_is_folded_too(keyless: Site, open_page: Open) -> None:
+def test_a_workflow_that_is_over_before_the_page_draws_it_is_folded_too(keyless: Server, open_page: Open) -> None:
     page = open_page(keyless.url)
     page.evaluate("() => { window.requestAnimationFrame = (draw) => setTimeout(draw, 2000); }")
     page.locator(".starters button").nth(2).click()
@@ -170,7 +171,7 @@ def test_a_workflow_that_is_over_before_the_page_draws_it_is_folded_too(keyless:
     expect(page.locator("[data-slot=flow-fold]")).not_to_have_attribute("open", "")
 
 
-def test_a_debate_reads_in_turns_and_the_same_after_a_reload(keyless: Site, open_page: Open) -> None:
+def test_a_debate_reads_in_turns_and_the_same_after_a_reload(keyless: Server, open_page: Open) -> None:
     page = open_page(keyless.url)
     page.select_option("[name=workflow]", "marketDebate")
     ask(page, "Bull or bear on Apple?")
@@ -189,7 +190,7 @@ def test_a_debate_reads_in_turns_and_the_same_after_a_reload(keyless: Site, open
     assert len(left) == 1
 
 
-def test_an_agents_text_is_rendered_once_it_is_opened(keyless: Site, open_page: Open) -> None:
+def test_an_agents_text_is_rendered_once_it_is_opened(keyless: Server, open_page: Open) -> None:
     page = open_page(keyless.url)
     page.locator(".starters button").nth(2).click()
     complete(page)
@@ -207,7 +208,7 @@ def test_an_agents_text_is_rendered_once_it_is_opened(keyless: Site, open_page: 
     assert text.inner_html() == seen
 
 
-def test_what_will_run_is_told_before_and_one_click_answers_directly(keyless: Site, open_page: Open) -> None:
+def test_what_will_run_is_told_before_and_one_click_answers_directly(keyless: Server, open_page: Open) -> None:
     page = open_page(keyless.url)
     sent: list[dict] = []
     page.on("request", lambda request: sent.append(request.post_data_json) if request.url.endswith("/api/chat/stream") else None)
@@ -245,7 +246,7 @@ def test_answer_directly_stops_the_agents_and_answers_beside(site: Site, open_pa
     expect(page.locator("[data-action=direct]")).to_be_hidden()
 
 
-def test_a_figure_tells_where_it_is_from_to_pointer_and_keyboard(keyless: Site, open_page: Open) -> None:
+def test_a_figure_tells_where_it_is_from_to_pointer_and_keyboard(keyless: Server, open_page: Open) -> None:
     page = open_page(keyless.url)
     page.locator(".starters button").nth(1).click()
     complete(page)
@@ -503,8 +504,7 @@ def test_without_scripts_a_refused_question_is_kept_in_the_field(site: Site, ope
 
 
 def test_who_is_signed_in_is_shown_and_can_leave(open_page: Open, tmp_path) -> None:
-    own = Site(tmp_path, AUTH="password", REGISTRATION="1").start()
-    try:
+    with Server(tmp_path, environ={"AUTH": "password", "REGISTRATION": "1"}) as own:
         page = open_page(own.url)
         expect(page).to_have_url(re.compile(r"/login"))
         page.get_by_role("link", name="Make one").click()
@@ -524,5 +524,3 @@ def test_who_is_signed_in_is_shown_and_can_leave(open_page: Open, tmp_path) -> N
         page.locator(".person > summary").click()
         page.get_by_role("button", name="Sign out").click()
         expect(page).to_have_url(re.compile(r"/login"))
-    finally:
-        own.stop()

@@ -156,9 +156,8 @@ def misled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A server whose providers and whose source of company figures are all hostile."""
     with SourceServer(_filings) as source:
         addresses = {"SEC_CONTACT": "a@b.example", "SEC_BASE_URL": source.address, "SEC_FILES_BASE_URL": source.address}
-        site = Site(tmp_path_factory.mktemp("misled"), STREAM_HEARTBEAT_S="1", RATE_LIMITS="off", **addresses).with_models().start()
-        yield site
-        site.stop()
+        with Site(tmp_path_factory.mktemp("misled"), environ=addresses | {"STREAM_HEARTBEAT_S": "1"}) as site:
+            yield site
 
 
 FIGURES = {"Revenues": (365_817_000_000, "USD"), "NetIncomeLoss": (94_680_000_000, "USD"), "EarningsPerShareDiluted": (5.61, "USD/shares")}

@@ -12,18 +12,19 @@ from flask.testing import FlaskClient
 from app import create_app
 from services import logs
 from services.settings import Settings
-from tests.support.fixtures import services_of, with_tables
+from tests.support.fixtures import services_of
+from tests.support.tables import with_tables
 
 QUESTION = {"message": "What is beta?"}
 
 
 @pytest.fixture(scope="module")
-def make(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[Callable[..., Flask]]:
+def make(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Flask]]:
     """Applications in folders of their own."""
     made: list[Flask] = []
 
     def app(**environ: str) -> Flask:
-        made.append(create_app(Settings.load(with_tables(migrated, tmp_path_factory.mktemp("guarded")) | environ)))
+        made.append(create_app(Settings.load(with_tables(tmp_path_factory.mktemp("guarded")) | environ)))
         return made[-1]
 
     yield app

@@ -5,12 +5,13 @@ import pytest
 from app import create_app
 from services.llm.service import ProviderState
 from services.settings import Settings
-from tests.support.fixtures import services_of, with_tables
+from tests.support.fixtures import services_of
 from tests.support.llm import ScriptedLLM
+from tests.support.tables import with_tables
 
 
 @pytest.fixture
-def client_with(tmp_path, migrated):
+def client_with(tmp_path):
     """A client of an application with these settings, and providers in these states."""
     apps = []
 
@@ -18,7 +19,7 @@ def client_with(tmp_path, migrated):
         llm = ScriptedLLM()
         if states or settings.pop("no_states", False):
             llm.states = lambda: list(states)
-        apps.append(create_app(Settings.load(with_tables(migrated, tmp_path), **settings), llm))
+        apps.append(create_app(Settings.load(with_tables(tmp_path), **settings), llm))
         return apps[-1].test_client()
 
     yield make

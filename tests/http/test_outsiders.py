@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -12,7 +11,8 @@ from werkzeug.test import TestResponse
 
 from app import create_app
 from services.settings import Settings
-from tests.support.fixtures import services_of, with_tables
+from tests.support.fixtures import services_of
+from tests.support.tables import with_tables
 
 PASSWORD = "three quiet words"
 QUESTION = "Should Zebedee invest in Apple for the next 3 years?"
@@ -74,8 +74,8 @@ class House(NamedTuple):
 
 
 @pytest.fixture(scope="module", params=WAYS)
-def house(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[House]:
-    environ = with_tables(migrated, tmp_path_factory.mktemp(request.param))
+def house(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    environ = with_tables(tmp_path_factory.mktemp(request.param))
     settings = Settings.load(environ | {"AUTH": request.param, "RATE_LIMITS": "off"})
     app = create_app(settings)
     owner, other = (_person(app, name) for name in ("ann", "bob"))

@@ -13,8 +13,9 @@ from services.llm.failures import POLICIES
 from services.providers import OTHERWISE, PROBLEMS
 from services.settings import Settings
 from tests.support.fake_provider import FakeProvider, answer, whole
-from tests.support.fixtures import openai_at, services_of, with_tables
+from tests.support.fixtures import openai_at, services_of
 from tests.support.server import ROOT
+from tests.support.tables import with_tables
 
 MODELS = whole(200, {"object": "list", "data": [{"id": "fake-1", "object": "model"}]})
 
@@ -26,12 +27,12 @@ def fake():
 
 
 @pytest.fixture
-def command(tmp_path, migrated):
+def command(tmp_path):
     """Runs it in this process, where starting takes no two seconds."""
     apps = []
 
     def run(*arguments: str, **environ: str) -> Result:
-        apps.append(create_app(Settings.load(with_tables(migrated, tmp_path) | environ)))
+        apps.append(create_app(Settings.load(with_tables(tmp_path) | environ)))
         return apps[-1].test_cli_runner().invoke(args=["providers", "check", *arguments])
 
     yield run

@@ -42,6 +42,21 @@ def worker_of(services) -> str:
     return services.housekeeping._worker.id
 
 
+def held(services, llm, *said) -> tuple[Turn, Event]:
+    """A turn that is being answered: the model has said this and waits for the event before it ends."""
+    hold = Event()
+    llm.play(began(), *said, hold, finished())
+    turn = ask(services)
+    gevent.sleep(0.1)
+    return turn, hold
+
+
+def leave(services) -> None:
+    """What a worker does that has to go before its answers are finished."""
+    services.streams.drain()
+    services.chat.hand_over()
+
+
 def rows(services, statement):
     return services.database.read(lambda session: session.execute(statement).all())
 
@@ -92,19 +107,14 @@ def test_an_ending_whose_acknowledgement_was_lost_is_still_this_attempts(app, ll
 def test_a_worker_whose_row_was_cleaned_away_in_its_sleep_still_owns_what_it_begins(make_app, llm):
     sleeper, other = services_of(make_app()), services_of(make_app())
     sleeper.database.write(lambda session: session.execute(delete(Worker).where(Worker.id == worker_of(sleeper))))
-    hold = Event()
-    llm.play(began(), hold, finished())
-    ask(sleeper)
+    _, hold = held(sleeper, llm)
     assert other.database.read(lambda session: turns.orphans(session, worker_of(other), 5.0)) == []
     hold.set()
 
 
 def test_after_an_outage_nobody_is_judged_before_everybody_could_write_a_heartbeat(make_app, llm, monkeypatch):
     busy, other = services_of(make_app()), services_of(make_app())
-    hold = Event()
-    llm.play(began(), hold, finished())
-    turn = ask(busy)
-    gevent.sleep(0.1)
+    turn, hold = held(busy, llm)
     busy.chat.writer._heartbeat = 3600.0
     monkeypatch.setattr(other.database, "read", lambda work: (_ for _ in ()).throw(away()))
     with pytest.raises(OperationalError):
@@ -122,12 +132,8 @@ def test_after_an_outage_nobody_is_judged_before_everybody_could_write_a_heartbe
 
 def test_a_worker_that_leaves_gives_its_turns_away_at_once_and_writes_no_more(make_app, llm):
     leaving, other = services_of(make_app()), services_of(make_app())
-    hold = Event()
-    llm.play(began(), *words("some text"), hold, finished())
-    turn = ask(leaving)
-    gevent.sleep(0.1)
-    leaving.streams.drain()
-    leaving.chat.hand_over()
+    turn, hold = held(leaving, llm, *words("some text"))
+    leave(leaving)
     other.housekeeping.adopt()
     assert rows(other, select(Turn.attempt, Turn.worker_id).where(Turn.id == turn.id)) == [(2, worker_of(other))]
     leaving.chat.writer._beat_at = 0.0
@@ -141,13 +147,9 @@ def test_a_worker_that_leaves_gives_its_turns_away_at_once_and_writes_no_more(ma
 
 def test_a_worker_that_is_going_takes_nothing_over(make_app, llm):
     one, two = services_of(make_app()), services_of(make_app())
-    hold = Event()
-    llm.play(began(), hold, finished())
-    turn = ask(one)
-    gevent.sleep(0.1)
+    turn, _ = held(one, llm)
     two.streams.drain()
-    one.streams.drain()
-    one.chat.hand_over()
+    leave(one)
     two.housekeeping.adopt()
     assert rows(two, select(Turn.attempt).where(Turn.id == turn.id)) == [(1,)]
 
@@ -179,12 +181,8 @@ def test_a_turn_that_was_slow_to_begin_and_taken_over_meanwhile_is_answered_once
 
 def test_a_worker_that_was_looking_for_turns_when_it_left_takes_none_and_stays_gone(make_app, llm, monkeypatch):
     one, two, heir = (services_of(make_app()) for _ in range(3))
-    hold = Event()
-    llm.play(began(), hold, finished())
-    turn = ask(one)
-    gevent.sleep(0.1)
-    one.streams.drain()
-    one.chat.hand_over()
+    turn, _ = held(one, llm)
+    leave(one)
     look = turns.orphans
 
     def slowly(*arguments) -> list[Turn]:

@@ -7,6 +7,7 @@ from alembic.script import ScriptDirectory
 
 from services.store.database import MIGRATIONS
 from services.store.revision import is_newest, newest
+from tests.support.tables import migrated
 
 
 def test_the_newest_is_alembics_head():
@@ -15,8 +16,8 @@ def test_the_newest_is_alembics_head():
     assert ScriptDirectory.from_config(config).get_heads() == [newest()]
 
 
-def test_a_database_with_all_tables_needs_nothing(migrated):
-    assert is_newest(f"sqlite:///{migrated}")
+def test_a_database_with_all_tables_needs_nothing():
+    assert is_newest(f"sqlite:///{migrated()}")
 
 
 def test_everything_else_is_left_to_the_migrations(tmp_path):

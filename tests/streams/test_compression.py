@@ -7,6 +7,8 @@ import statistics
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
 
 import pytest
 
@@ -67,17 +69,14 @@ def source() -> Iterator[FakeProvider]:
 @pytest.fixture(scope="module")
 def serving(tmp_path_factory: pytest.TempPathFactory, source: FakeProvider) -> Iterator[Callable[[str], Server]]:
     """The server with that STREAM_GZIP."""
-    running: dict[str, Server] = {}
+    with ExitStack() as running:
 
-    def server(setting: str) -> Server:
-        if setting not in running:
+        @cache
+        def server(setting: str) -> Server:
             environ = {"STREAM_GZIP": setting, "RATE_LIMITS": "off"} | openai_at(source)
-            running[setting] = Server(tmp_path_factory.mktemp(f"gzip-{setting}"), environ=environ).start()
-        return running[setting]
+            return running.enter_context(Server(tmp_path_factory.mktemp(f"gzip-{setting}"), environ=environ))
 
-    yield server
-    for each in running.values():
-        each.kill()
+        yield server
 
 
 def ask(server: Server, accept: str) -> tuple[http.client.HTTPResponse, float]:

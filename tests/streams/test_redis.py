@@ -21,16 +21,8 @@ from services.streams.redis import _fitting
 from services.streams.segments import Stored
 from tests.support.fixtures import services_of
 from tests.support.llm import began, finished, words
-from tests.support.redis_server import RedisServer
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
-
-
-@pytest.fixture
-def redis_server():
-    running = RedisServer()
-    yield running
-    running.close()
 
 
 @pytest.fixture

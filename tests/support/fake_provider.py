@@ -3,9 +3,9 @@
     with FakeProvider() as fake:
         fake.play(ok(), events(chunk("Hel")), 0.1, events(chunk("lo"), stop()), DONE, END)
 
-Each `play` is one request's script: bytes are sent, numbers are pauses in seconds, a threading.Event is waited for, `STALL` waits for the client to leave,
-`CUT` ends the connection (FIN), `RESET` tears it down (RST), `END` closes chunked framing. Requests without a script get
-`fake.default`. Plain sockets and threads: native ones, or greenlets where gevent has patched them.
+Each `play` is one request's script: bytes are sent, numbers are pauses in seconds, a threading.Event is waited for, `STALL`
+waits for the client to leave, `CUT` ends the connection (FIN), `RESET` tears it down (RST), `END` closes chunked framing.
+Requests without a script get `fake.default`. Plain sockets and threads: native ones, or greenlets where gevent has patched them.
 
 As a process of its own it plays OpenAI: python -m tests.support.fake_provider --port 9001 --tokens 60 --interval 0.02
 """

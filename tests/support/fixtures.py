@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import gevent
@@ -12,11 +13,12 @@ from flask.testing import FlaskClient
 from app import create_app
 from services.bootstrap import Services
 from services.settings import Settings
-from services.store.database import upgrade
 from tests.support.fake_provider import FakeProvider
 from tests.support.llm import ScriptedLLM
 from tests.support.postgres import Postgres, binaries
+from tests.support.redis_server import RedisServer
 from tests.support.server import Server
+from tests.support.tables import migrated, with_tables
 
 
 # ---- an application in this process, over each database
@@ -32,21 +34,6 @@ def postgres() -> Iterator[Postgres]:
     running.stop()
 
 
-@pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An SQLite file with all tables, to be copied."""
-    path = tmp_path_factory.mktemp("migrated") / "tickertape.db"
-    upgrade(f"sqlite:///{path}")
-    return path
-
-
-def with_tables(migrated: Path, folder: Path) -> dict[str, str]:
-    """The environment of an application in that folder, whose database has all tables."""
-    if not (folder / migrated.name).exists():
-        shutil.copy(migrated, folder)
-    return {"INSTANCE_DIR": str(folder)}
-
-
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """An empty database with all tables; every test that asks for it, or for an app, runs over both kinds."""
@@ -54,9 +41,7 @@ def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
         with request.getfixturevalue("postgres").database() as url:
             yield url
     else:
-        path = request.getfixturevalue("tmp_path") / "tickertape.db"
-        shutil.copy(request.getfixturevalue("migrated"), path)
-        yield f"sqlite:///{path}"
+        yield f"sqlite:///{shutil.copy(migrated(), request.getfixturevalue('tmp_path'))}"
 
 
 @pytest.fixture
@@ -94,12 +79,10 @@ def client(app: Flask) -> FlaskClient:
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[tuple[Flask, ScriptedLLM]]:
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Flask, ScriptedLLM]]:
     """One application on SQLite for a whole module, for what never reaches the database or leaves nothing there."""
-    folder = tmp_path_factory.mktemp("shared")
-    shutil.copy(migrated, folder / "tickertape.db")
     llm = ScriptedLLM()
-    app = create_app(Settings(instance_dir=folder), llm)
+    app = create_app(Settings.load(with_tables(tmp_path_factory.mktemp("shared"))), llm)
     yield app, llm
     services_of(app).close()
 
@@ -118,6 +101,12 @@ def until_stored(app: Flask, stream_id: str, seq: int) -> None:
 # ---- a provider and servers as processes
 
 @pytest.fixture
+def redis_server() -> Iterator[RedisServer]:
+    with closing(RedisServer()) as running:
+        yield running
+
+
+@pytest.fixture
 def provider() -> Iterator[FakeProvider]:
     """A provider at the socket, playing OpenAI."""
     with FakeProvider() as fake:
@@ -132,22 +121,12 @@ def openai_at(fake: FakeProvider) -> dict[str, str]:
 @pytest.fixture
 def servers(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     """`servers(workers=1, **environ)` starts another gunicorn on this test's database; all are killed at the end."""
-    running: list[Server] = []
-
-    def start(workers: int = 1, **environ: str) -> Server:
-        running.append(Server(tmp_path, workers=workers, environ=environ))
-        return running[-1].start()
-
-    yield start
-    for server in running:
-        server.kill()
+    with ExitStack() as running:
+        yield lambda workers=1, **environ: running.enter_context(Server(tmp_path, workers=workers, environ=environ))
 
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One server with one worker and no provider but the embedded one, for all tests that leave it as it was."""
-    running = Server(tmp_path_factory.mktemp("keyless"))
-    try:
-        yield running.start()
-    finally:
-        running.kill()
+    with Server(tmp_path_factory.mktemp("keyless")) as running:
+        yield running

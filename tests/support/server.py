@@ -1,22 +1,20 @@
 """The real server: gunicorn in a process group of its own, on a free port, with its log in a file."""
 
-import atexit
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 
 import requests
 
-from services.store.database import upgrade
+from tests.support.tables import with_tables
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_S = 30.0
@@ -29,16 +27,6 @@ QUICK = {"WORKER_GONE_S": "1.5", "HEARTBEAT_S": "0.3", "DRAIN_S": "5", "STREAM_R
 _FOREIGN = ("GROQ_", "OPENAI_", "AZURE_", "LLM_", "REDIS_URL", "DATABASE_URL", "SECRET_KEY")
 
 
-@cache
-def _migrated() -> Path:
-    """An SQLite file with all tables: making it anew is half of a start."""
-    folder = tempfile.mkdtemp(prefix="tickertape-migrated-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    path = Path(folder) / "tickertape.db"
-    upgrade(f"sqlite:///{path}")
-    return path
-
-
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return listener.getsockname()[1]
@@ -46,7 +34,7 @@ def free_port() -> int:
 
 @dataclass
 class Server:
-    """One gunicorn. Two of them on one `folder` are what two workers are to each other: they share only the database."""
+    """One gunicorn, started for a `with`. Two of them on one `folder` are what two workers are to each other: they share only the database."""
 
     folder: Path
     workers: int = 1
@@ -73,12 +61,16 @@ class Server:
         self._wait_until_ready()
         return self
 
+    def __enter__(self) -> "Server":
+        return self.start()
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.kill()
+
     def _launch(self) -> None:
         environ = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
-        environ |= QUICK | {"HOST": "127.0.0.1", "PORT": str(self.port), "WEB_CONCURRENCY": str(self.workers),
-                            "INSTANCE_DIR": str(self.folder), "PYTHONUNBUFFERED": "1"} | self.environ
-        if "DATABASE_URL" not in self.environ and not (self.folder / "tickertape.db").exists():
-            shutil.copy(_migrated(), self.folder / "tickertape.db")
+        environ |= QUICK | {"HOST": "127.0.0.1", "PORT": str(self.port), "WEB_CONCURRENCY": str(self.workers), "PYTHONUNBUFFERED": "1"}
+        environ |= ({"INSTANCE_DIR": str(self.folder)} if "DATABASE_URL" in self.environ else with_tables(self.folder)) | self.environ
         with self._log_file.open("ab") as log:
             self._process = subprocess.Popen([sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py"], cwd=ROOT, env=environ,
                                              stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
@@ -121,12 +113,18 @@ class Server:
         self._process.send_signal(signal.SIGHUP)
 
 
-def start_together(*servers: Server) -> None:
-    """Start several and wait for all. Where they share a folder its database has its tables already: they would both make them."""
-    for server in servers:
-        server._launch()
-    for server in servers:
-        server._wait_until_ready()
+@contextmanager
+def together(*servers: Server) -> Iterator[None]:
+    """Start several and wait for all of them, which takes as long as one; all are killed at the end."""
+    try:
+        for server in servers:
+            server._launch()
+        for server in servers:
+            server._wait_until_ready()
+        yield
+    finally:
+        for server in servers:
+            server.kill()
 
 
 def _answers(url: str) -> bool:

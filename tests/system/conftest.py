@@ -1,15 +1,13 @@
 """Two real servers on one database and one provider, shared by all tests that leave them as they were."""
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
 from tests.support.fake_provider import FakeProvider
 from tests.support.fixtures import openai_at
-from tests.support.server import Server, start_together
+from tests.support.server import Server, together
 from tests.support.sse_client import Client
 
 
@@ -30,17 +28,12 @@ class Pair:
 
 
 @pytest.fixture(scope="session")
-def running_pair(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[Pair]:
+def running_pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     folder = tmp_path_factory.mktemp("pair")
-    shutil.copy(migrated, folder)
     with FakeProvider() as provider:
         here, there = (Server(folder, environ=openai_at(provider)) for _ in range(2))
-        try:
-            start_together(here, there)
+        with together(here, there):
             yield Pair(here, there, provider)
-        finally:
-            here.kill()
-            there.kill()
 
 
 @pytest.fixture

@@ -4,12 +4,10 @@ A server starts for seconds, so that tests which look at the same crash share it
 """
 
 import os
-import shutil
 import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import gevent
 import pytest
@@ -17,7 +15,7 @@ import pytest
 from tests.support.fake_provider import FakeProvider
 from tests.support.fixtures import openai_at
 from tests.support.scripts import paced
-from tests.support.server import Server, start_together
+from tests.support.server import Server, together
 from tests.support.sse_client import Client, Frame, text_of
 
 KEPT_S = 0.25   # what is older than this at the moment of the crash is in history
@@ -92,8 +90,7 @@ def cut_short(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CutShort]:
     with FakeProvider(paced(TOKENS, 0.02)) as provider:
         server = Server(tmp_path_factory.mktemp("cut"), environ=openai_at(provider))
         client = Client(server.url)
-        try:
-            server.start()
+        with server:
             read, = read_until_killed(client, server, 1.2, "What is beta?")
             server.environ["WORKER_GONE_S"] = "60"
             server.start()
@@ -103,8 +100,6 @@ def cut_short(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CutShort]:
             server.start()
             rest = follow(client, read.location, read.last_id)
             yield CutShort(read, before, rest, answer_of(client, read.frames[0]), len(provider.requests))
-        finally:
-            server.kill()
 
 
 def test_the_text_can_be_read_before_anybody_has_taken_the_turn_over(cut_short):
@@ -153,8 +148,7 @@ def restarted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Restarted]:
     with FakeProvider(script) as provider:
         server = Server(tmp_path_factory.mktemp("restarted"), environ=openai_at(provider))
         client = Client(server.url)
-        try:
-            server.start()
+        with server:
             one, two = read_until_killed(client, server, 0.8, usual, fatal)
             server.start()
             rest = follow(client, one.location, one.last_id)
@@ -165,8 +159,6 @@ def restarted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Restarted]:
             server.start()
             frames = follow(client, two.location)
             yield Restarted(one.frames, rest, again, answer, frames, answer_of(client, two.frames[0]), asked_for(provider, fatal))
-        finally:
-            server.kill()
 
 
 def test_after_the_restart_the_answer_is_written_again_to_its_end(restarted):
@@ -203,14 +195,12 @@ class Bereaved:
 
 
 @pytest.fixture(scope="module")
-def bereaved(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[Bereaved]:
+def bereaved(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bereaved]:
     folder, found = tmp_path_factory.mktemp("bereaved"), Bereaved()
-    shutil.copy(migrated, folder)
     with FakeProvider(paced(TOKENS, 0.02)) as provider:
         doomed, other = (Server(folder, environ=openai_at(provider)) for _ in range(2))
         client = Client(doomed.url, other.url)
-        try:
-            start_together(doomed, other)
+        with together(doomed, other):
             asked = {html: client.ask(f"As {html}?", render=html) for html in ("text", "html")}
             watchers = {html: gevent.spawn(follow, client, each.headers["Location"], base=other.url) for html, each in asked.items()}
             to_stop = client.ask(STOPPED)
@@ -224,9 +214,6 @@ def bereaved(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterat
             found.stopped = follow(client, to_stop.headers["Location"], base=other.url)
             found.stopped_times_asked = asked_for(provider, STOPPED)
             yield found
-        finally:
-            doomed.kill()
-            other.kill()
 
 
 @pytest.mark.parametrize("html", ["text", "html"])

@@ -31,11 +31,8 @@ def resident(pid: int) -> int:
 @pytest.fixture
 def fresh(pair) -> Iterator[Server]:
     """A third server on the pair's database, in whose memory no other test has left room."""
-    server = Server(pair.here.folder, environ=pair.here.environ)
-    try:
-        yield server.start()
-    finally:
-        server.kill()
+    with Server(pair.here.folder, environ=pair.here.environ) as server:
+        yield server
 
 
 def test_a_very_long_answer_streams_whole_and_costs_little_memory(pair, fresh):

@@ -29,13 +29,9 @@ def steady_provider() -> Iterator[FakeProvider]:
 @pytest.fixture(scope="module")
 def steady(tmp_path_factory: pytest.TempPathFactory, steady_provider: FakeProvider) -> Iterator[Server]:
     """One server with two workers, for what can be counted from where others have left off."""
-    server = Server(tmp_path_factory.mktemp("steady"), workers=2, environ=openai_at(steady_provider))
-    try:
-        server.start()
+    with Server(tmp_path_factory.mktemp("steady"), workers=2, environ=openai_at(steady_provider)) as server:
         wait_for(lambda: total(server, "circuits", provider="openai", state="closed") == 2)  # both have begun
         yield server
-    finally:
-        server.kill()
 
 
 def samples(server, name: str, **labels: str) -> list[float]:
@@ -136,13 +132,9 @@ def test_a_second_server_on_the_same_folder_counts_for_itself(steady):
     before = total(steady, "attempts_total")
     with Client(steady.url).ask() as connection:
         list(connection.frames())
-    second = Server(steady.folder, environ=steady.environ)
-    try:
-        second.start()
+    with Server(steady.folder, environ=steady.environ) as second:
         assert total(steady, "attempts_total") == before + 1
         assert total(second, "attempts_total") == 0
-    finally:
-        second.kill()
 
 
 def test_a_restart_begins_at_zero_and_a_reload_does_not(servers, provider):

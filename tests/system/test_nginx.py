@@ -28,11 +28,9 @@ def provider() -> Iterator[FakeProvider]:
 
 @pytest.fixture(scope="module")
 def app_server(tmp_path_factory: pytest.TempPathFactory, provider: FakeProvider) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("app"), environ=openai_at(provider) | {"TRUSTED_PROXIES": "127.0.0.1", "LOG_FORMAT": "json"})
-    try:
-        yield server.start()
-    finally:
-        server.kill()
+    environ = openai_at(provider) | {"TRUSTED_PROXIES": "127.0.0.1", "LOG_FORMAT": "json"}
+    with Server(tmp_path_factory.mktemp("app"), environ=environ) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")

@@ -33,9 +33,8 @@ def healthy_provider() -> Iterator[FakeProvider]:
 def healthy(healthy_provider: FakeProvider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One server for everything that breaks nothing."""
     environ = openai_at(healthy_provider) | {"OPENAI_MODEL": "fake-1,fake-2", "STREAM_HEARTBEAT_S": "0.3", "RATE_LIMITS": "off"}
-    server = Server(tmp_path_factory.mktemp("door"), environ=environ)
-    yield server.start()
-    server.kill()
+    with Server(tmp_path_factory.mktemp("door"), environ=environ) as server:
+        yield server
 
 
 @pytest.fixture
@@ -67,11 +66,8 @@ def running_pair(folder: Path) -> Iterator[Pair]:
     with FakeProvider() as first, FakeProvider(default=lambda request: answer(FALLBACK, model="fake-2")) as second:
         environ = {"GROQ_API_KEY": "g", "GROQ_BASE_URL": first.url, "GROQ_MODEL": "fake-1", "OPENAI_API_KEY": "o",
                    "OPENAI_BASE_URL": second.url, "OPENAI_MODEL": "fake-2", "LLM_PRIORITY": "groq,openai", "LLM_OFFLINE": "0"}
-        server = Server(folder, environ=environ)
-        try:
-            yield Pair(server.start(), first, second)
-        finally:
-            server.kill()
+        with Server(folder, environ=environ) as server:
+            yield Pair(server, first, second)
 
 
 @pytest.fixture(scope="module")

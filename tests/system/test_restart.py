@@ -50,12 +50,9 @@ def forgetful(provider: FakeProvider) -> None:
 @pytest.fixture(scope="module")
 def patient(tmp_path_factory: pytest.TempPathFactory, provider: FakeProvider) -> Iterator[Server]:
     """A server whose runs may all finish, however often it is reloaded: afterwards it is as it was."""
-    running = Server(tmp_path_factory.mktemp("patient"), workers=2,
-                     environ=openai_at(provider) | {"DRAIN_S": "30", "STREAM_RETRY_MS": "1500"})
-    try:
-        yield running.start()
-    finally:
-        running.kill()
+    environ = openai_at(provider) | {"DRAIN_S": "30", "STREAM_RETRY_MS": "1500"}
+    with Server(tmp_path_factory.mktemp("patient"), workers=2, environ=environ) as running:
+        yield running
 
 
 def travellers(client: Client, count: int = STREAMS) -> tuple[list[Visits], list[gevent.Greenlet]]:

@@ -9,6 +9,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 
 import gevent
@@ -17,7 +18,7 @@ import pytest
 from tests.support.balancer import Balancer
 from tests.support.postgres import Postgres, binaries
 from tests.support.redis_server import RedisServer
-from tests.support.server import ROOT, Server, free_port
+from tests.support.server import ROOT, Server, free_port, together
 from tests.support.sse_client import Client
 from tests.support.traveller import Account, Traveller
 
@@ -47,26 +48,17 @@ def estate(tmp_path) -> Iterator[Estate]:
     provider = subprocess.Popen([sys.executable, "-m", "tests.support.fake_provider", "--port", str(port), "--tokens", str(TOKENS),
                                  "--interval", str(INTERVAL_S), "--again", str(AGAIN_S)], cwd=ROOT, stdout=subprocess.DEVNULL)
     postgres, redis = Postgres(binaries()), RedisServer()
-    nginx, servers = None, []
     try:
         with postgres.database() as url:
             shared = {"DATABASE_URL": url, "REDIS_URL": redis.url, "SECRET_KEY": "the same on every host", "RATE_LIMITS": "off",
                       "OPENAI_API_KEY": "sk-test", "OPENAI_BASE_URL": f"http://127.0.0.1:{port}/v1", "OPENAI_MODEL": "fake-1",
                       "LLM_PRIORITY": "openai", "WORKER_GONE_S": "3", "DRAIN_S": "4"}
-            for name in ("one", "two"):
-                (tmp_path / name).mkdir()
-                servers.append(Server(tmp_path / name, workers=2, environ=shared))
-            starting = [gevent.spawn(server.start) for server in servers]
-            gevent.joinall(starting, raise_error=True)
-            nginx = Balancer(*(server.port for server in servers))
-            yield Estate(postgres, redis, tuple(servers), nginx)
-            for server in servers:
-                server.kill()
+            (tmp_path / "one").mkdir()
+            (tmp_path / "two").mkdir()
+            one, two = (Server(tmp_path / name, workers=2, environ=shared) for name in ("one", "two"))
+            with together(one, two), closing(Balancer(one.port, two.port)) as nginx:
+                yield Estate(postgres, redis, (one, two), nginx)
     finally:
-        for server in servers:
-            server.kill()
-        if nginx is not None:
-            nginx.close()
         redis.close()
         postgres.stop()
         provider.kill()

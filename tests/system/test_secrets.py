@@ -72,13 +72,10 @@ def test_no_planted_secret_comes_out_anywhere(searching, desk):
 def search(folder: Path, desk: str) -> None:
     with FakeProvider(default=play) as faulty:
         file = providers_file(folder, faulty)
-        server = Server(folder, environ={
-            "LLM_PROVIDERS_FILE": str(file), "LLM_PRIORITY": ",".join(FAULTS), "LLM_OFFLINE": desk, "OPENAI_API_KEY": KEY, "SECRET_KEY": COOKIE,
-            "METRICS_TOKEN": METRICS, "PLANTED_VARIABLE": KEY, "RATE_LIMITS": "off"})
-        try:
-            assert_nothing_planted_comes_out(server.start(), faulty, file)
-        finally:
-            server.kill()
+        environ = {"LLM_PROVIDERS_FILE": str(file), "LLM_PRIORITY": ",".join(FAULTS), "LLM_OFFLINE": desk, "OPENAI_API_KEY": KEY,
+                   "SECRET_KEY": COOKIE, "METRICS_TOKEN": METRICS, "PLANTED_VARIABLE": KEY, "RATE_LIMITS": "off"}
+        with Server(folder, environ=environ) as server:
+            assert_nothing_planted_comes_out(server, faulty, file)
 
 
 def assert_nothing_planted_comes_out(server: Server, faulty: FakeProvider, file: Path) -> None:

@@ -36,11 +36,9 @@ def provider() -> Iterator[FakeProvider]:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, provider: FakeProvider) -> Iterator[Server]:
     """One for all of them: whoever is slow or wrong here must leave it as it was."""
-    running = Server(tmp_path_factory.mktemp("slow"), environ=openai_at(provider) | {"BODY_TIMEOUT_S": "2", "STREAM_STALL_S": "2"})
-    try:
-        yield running.start()
-    finally:
-        running.kill()
+    environ = openai_at(provider) | {"BODY_TIMEOUT_S": "2", "STREAM_STALL_S": "2"}
+    with Server(tmp_path_factory.mktemp("slow"), environ=environ) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")

@@ -50,9 +50,8 @@ def model() -> Iterator[FakeProvider]:
 @pytest.fixture(scope="module")
 def steady(tmp_path_factory: pytest.TempPathFactory, model: FakeProvider) -> Iterator[Client]:
     """A client of one server for all tests that leave it alive."""
-    server = Server(tmp_path_factory.mktemp("steady"), environ=openai_at(model)).start()
-    yield Client(server.url)
-    server.kill()
+    with Server(tmp_path_factory.mktemp("steady"), environ=openai_at(model)) as server:
+        yield Client(server.url)
 
 
 def updates(frames: list[Frame], kind: str) -> list[str]:
@@ -90,18 +89,14 @@ def test_kill_9_after_each_node_loses_nothing_and_asks_nobody_twice(tmp_path_fac
 def kill_after_each(folder: Path, kills: tuple[int, ...]) -> None:
     """For each number ask, kill the server once so many nodes are finished, and look at what the next one makes of it."""
     with FakeProvider(paced({"trader": 0.35, "economist": 0.5}, 0.2)) as model:
-        server = Server(folder, environ=openai_at(model))
-        client = Client(server.url)
-        try:
-            server.start()
+        with Server(folder, environ=openai_at(model)) as server:
+            client = Client(server.url)
             for survivors in kills:
                 model.forget()
                 location, frames = ask_until(client, survivors)
                 server.kill()
                 server.start()
                 assert_whole_after(client, model, survivors, location, frames)
-        finally:
-            server.kill()
 
 
 def assert_whole_after(client: Client, model: FakeProvider, survivors: int, location: str, frames: list[Frame]) -> None:
