@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from tests.browser.proxy import Proxy
 from tests.support.fake_provider import FakeProvider
@@ -73,17 +73,25 @@ def proxy(site: Site) -> Iterator[Proxy]:
     proxy.close()
 
 
+@pytest.fixture(scope="session")
+def window(browser: Browser) -> Iterator[BrowserContext]:
+    """One for all visitors: each of their own would take as long as most tests. An empty page keeps it open."""
+    with browser.new_context(viewport={"width": 1360, "height": 1000}) as context:
+        context.new_page()
+        yield context
+
+
 @pytest.fixture
-def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
-    """Opens pages of one new visitor. Errors in the console and violations of the CSP fail the test."""
-    context = browser.new_context(viewport={"width": 1360, "height": 1000})
+def open_page(browser: Browser, window: BrowserContext) -> Iterator[Callable[..., Page]]:
+    """Opens pages of one new visitor; those with `options` are somebody else's. Errors in the console and violations of the
+    CSP fail the test."""
     troubles: list[str] = []
+    others: list[BrowserContext] = []
 
     def open_page(url: str, **options: object) -> Page:
-        nonlocal context
         if options:
-            context = browser.new_context(**options)
-        page = context.new_page()
+            others.append(browser.new_context(**options))
+        page = (others or [window])[-1].new_page()
         page.set_default_timeout(15_000)
         page.on("pageerror", lambda error: troubles.append(f"error: {error}"))
         page.on("console", lambda message: troubles.append(message.text) if "Content Security Policy" in message.text else None)
@@ -91,5 +99,10 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
         return page
 
     yield open_page
-    context.close()
+    for context in others:
+        context.close()
+    for page in window.pages[1:]:
+        page.close()
+    window.set_offline(False)
+    window.set_storage_state({})
     assert not troubles
