@@ -90,6 +90,7 @@ def post_fork(server, worker) -> None:
     With Python's 5 ms, every system call of the loop may cost 5 ms while that thread computes.
     """
     sys.setswitchinterval(0.0005)
+    gc.disable()  # what a worker loads stays: looking at it again and again is a sixth of its start
     worker.states = server.states
 
 
@@ -98,7 +99,8 @@ def post_worker_init(worker) -> None:
     services = worker.app.callable.extensions["tickertape"]
     services.warm()
     gc.collect()
-    gc.freeze()  # what is there now stays: a full collection stops every stream for 70 ms to look at it
+    gc.freeze()  # a full collection would stop every stream for 70 ms to look at all of it
+    gc.enable()
 
     def watch() -> None:
         while worker.alive:
