@@ -5,15 +5,15 @@ BIN := .venv/bin
 ENV := .venv/.installed
 TEST_ENV := .venv/.installed-for-tests
 PEER_ENV := build/peer/.installed
-INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes
 COMPILE := $(BIN)/uv pip compile --universal --generate-hashes --no-header --python-version 3.11 --quiet
 
 # The tests of real servers are two parts that take about as long. These files kill and restart; all else in tests/system is the other.
 FAULTS := $(addprefix tests/system/test_,crash.py outages.py restart.py scale.py) tests/workflows/test_server.py
 ANSWERS := tests/llm tests/market tests/workflows
+STORES := tests/store tests/streams
 NO_FAULTS := $(addprefix --ignore=,$(FAULTS))
 
-.PHONY: run test test-js test-units test-answers test-servers test-faults test-browser bench eval lock clean
+.PHONY: run test test-js test-units test-stores test-answers test-servers test-faults test-browser bench eval lock clean
 
 run: $(ENV)
 	@exec $(BIN)/python -m gunicorn -c gunicorn.conf.py
@@ -21,13 +21,17 @@ run: $(ENV)
 # Three at a time, also on two cores: each of them waits for half of its time. The longest begin first.
 test: $(TEST_ENV)
 	@scripts/install-test-tools
-	@$(MAKE) --no-print-directory -j3 --output-sync=target test-browser test-faults test-servers test-units test-answers test-js
+	@$(MAKE) --no-print-directory -j3 --output-sync=target test-browser test-faults test-servers test-units test-answers test-stores test-js
 
 test-js:
 	@if command -v node >/dev/null; then node --test tests/js/*.test.mjs; fi
 
 test-units: $(TEST_ENV)
-	$(BIN)/python -m pytest -q --durations=10 tests $(addprefix --ignore=,tests/system $(ANSWERS))
+	$(BIN)/python -m pytest -q --durations=10 tests $(addprefix --ignore=,tests/system $(ANSWERS) $(STORES))
+
+# The database, and the logs of streams.
+test-stores: $(TEST_ENV)
+	$(BIN)/python -m pytest -q --durations=10 $(STORES)
 
 # Providers, figures and workflows.
 test-answers: $(TEST_ENV)
@@ -51,11 +55,13 @@ bench: $(TEST_ENV) $(PEER_ENV)
 eval: $(TEST_ENV)
 	$(BIN)/python -m scripts.evaluate_detector
 
-# After a change of requirements*.txt; the locks are what gets installed.
+# After a change of requirements*.txt; the locks are what gets installed. empyrical names peewee and never imports it: it would
+# have to be compiled.
 lock: $(ENV)
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet uv
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --upgrade uv
+	echo uv | $(COMPILE) - -o scripts/uv.lock
 	$(COMPILE) requirements.txt -o requirements.lock
-	$(COMPILE) requirements-test.txt -c requirements.lock -o requirements-test.lock
+	echo peewee | $(COMPILE) requirements-test.txt -c requirements.lock --excludes /dev/stdin -o requirements-test.lock
 
 clean:
 	rm -rf .venv build/peer
@@ -65,12 +71,12 @@ $(BIN)/python:
 
 $(ENV): requirements.lock | $(BIN)/python
 	@echo "Installing what the server needs …"
-	@$(INSTALL) -r requirements.lock
+	@scripts/install-lock .venv requirements.lock
 	@touch $@
 
 $(TEST_ENV): requirements-test.lock $(ENV)
 	@echo "Installing what the tests need …"
-	@$(INSTALL) --no-compile -r requirements-test.lock
+	@scripts/install-lock .venv requirements-test.lock
 	@touch $@
 
 # What benchmarks/compare.py measures beside this server; nothing of it is needed to run or to test.
