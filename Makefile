@@ -13,6 +13,9 @@ ANSWERS := tests/llm tests/market tests/workflows
 STORES := tests/store tests/streams
 NO_FAULTS := $(addprefix --ignore=,$(FAULTS))
 
+# Every worker and every process of the tests loads the same modules: compiled once, also where the environment says otherwise.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: run test test-js test-units test-stores test-answers test-servers test-faults test-browser bench eval lock clean
 
 run: $(ENV)
