@@ -17,8 +17,8 @@ from services.store.models import Turn
 from services.workflows.results import Checkpoints
 from services.workflows.service import Workflows
 
-Ended = tuple[str, Event]           # a turn's last status and its last event
-Work = Callable[[Answer], Ended]    # writes an answer and tells how it ended
+Outcome = tuple[str, Event]           # a turn's last status and its last event
+Work = Callable[[Answer], Outcome]    # writes an answer and tells how it ended
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Answering:
 
     def work(self, turn: Turn, question: Question, earlier: list[dict[str, str]], cancellation: Cancellation) -> Work:
         """The work of one turn. Nothing happens before it is called with the answer to write."""
-        def write(answer: Answer) -> Ended:
+        def write(answer: Answer) -> Outcome:
             for delta in self._deltas(turn, question, earlier, answer, cancellation):
                 answer.take(delta)
             answer.finish()

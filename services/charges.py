@@ -42,7 +42,9 @@ class Charges:
                               retry_after=BUSY_S, limit="concurrent_turns")
         self._limits.admit(charge.user_id, address)
         held = Turn(id=charge.id, user_id=charge.user_id, started_at=time.time())
-        self._database.write_plainly(lambda connection: self._limits.reserve(connection, held, address))
+        refusal, = self._database.write_plainly(lambda connection: self._limits.reserve(connection, [(held, address)]))
+        if refusal is not None:
+            raise refusal
         self._running[charge.user_id] += 1
         return charge
 
@@ -56,7 +58,7 @@ class Charges:
         usage = {"promptTokens": sum(each.prompt_tokens for each in trail.usage),
                  "completionTokens": sum(each.completion_tokens for each in trail.usage),
                  "byAttempt": [wire(each) for each in trail.usage]}
-        self._database.write_plainly(lambda connection: self._limits.settle(connection, charge.id, {"made": {"usage": usage}}))
+        self._database.write_plainly(lambda connection: self._limits.settle(connection, [(charge.id, {"made": {"usage": usage}})]))
 
 
 def _stranger(address: str | None) -> str:

@@ -8,10 +8,9 @@ from dataclasses import replace
 import gevent
 from gevent.hub import get_hub
 from sqlalchemy import Connection
-from sqlalchemy.exc import IntegrityError
 
 from services.answer import Answer
-from services.answering import Answering, Ended, Work
+from services.answering import Answering, Outcome, Work
 from services.cancellation import Cancellation, Cancelled
 from services.errors import Gone, InvalidRequest, RateLimited, TickertapeError, Unavailable
 from services.events import ChatFailed, ChatStarted, Event, ProviderSwitched
@@ -22,9 +21,12 @@ from services.render import BlockRenderer
 from services.replay import replay
 from services.settings import Settings
 from services.sse import BEGINNING, EventId, events_of
-from services.store import turns
+from services.store import beginning, turns
+from services.store.beginning import Asking, Begun
 from services.store.database import Database
 from services.store.models import Turn, Worker
+from services.store.together import Together
+from services.store.turns import Ended
 from services.streams.log import TurnLog
 from services.streams.segments import SegmentStore, SegmentWriter
 from services.streams.service import Streams
@@ -48,8 +50,11 @@ class ChatService:
         self._running: dict[str, Cancellation] = {}
         self.writer = SegmentWriter(
             database, worker.id, interval=settings.segment_interval_ms / 1000, heartbeat=settings.heartbeat_s,
-            keep=settings.tail_frames, on_stop=lambda turn_id: self._cancel(turn_id, "stopped"), on_lost=self._lose,
+            keep=settings.tail_frames, end=self._end_all, on_stop=lambda turn_id: self._cancel(turn_id, "stopped"), on_lost=self._lose,
         )
+        self._beginnings = Together(
+            lambda askings: database.write_plainly(lambda connection: self._begin_all(connection, askings)),
+            single=lambda asking: asking.is_below_another)
 
     @property
     def running(self) -> int:
@@ -75,7 +80,7 @@ class ChatService:
         if self.draining:
             raise Unavailable("this server is restarting; ask again in a moment")
         self._answering.check(question)
-        begun = self._begin(user_id, question, key, address)
+        begun = self._begin(Asking(user_id, question, key, address))
         # A beginning that was long in coming back may have been found idle and taken over here: one answer is enough.
         if not begun.existing and not self.answers(begun.turn.id):
             turn_log = self._streams.produce(begun.turn.id, begun.turn.attempt)
@@ -151,29 +156,27 @@ class ChatService:
 
     # ---- the life of a turn
 
-    def _begin(self, user_id: str, question: Question, key: str | None, address: str | None) -> turns.Begun:
-        def begin(connection):
-            begun = turns.begin(connection, user_id, question, self._worker.id, key)
-            if not begun.existing:
-                self._limits.reserve(connection, begun.turn, address)
-            return begun
+    def _begin(self, asking: Asking) -> Begun:
         try:
-            self._limits.admit(user_id, address)
-        except RateLimited:  # a retry of what was admitted before is not a new question
-            turn = self._database.write_plainly(lambda connection: turns.of_key(connection, user_id, question, key))
-            if turn is None:
-                raise
-            return turns.Begun(turn, [], existing=True)
-        try:
-            return self._database.write_plainly(begin)
-        except IntegrityError:  # the same key at the same moment on another connection: now it can be found
-            return self._database.write_plainly(begin)
+            self._limits.admit(asking.user_id, asking.address)
+        except RateLimited as refusal:
+            asking = replace(asking, refusal=refusal)
+        return self._beginnings.do(asking)
+
+    def _begin_all(self, connection: Connection, askings: Sequence[Asking]) -> list[Begun | Exception]:
+        """What becomes of each question, in one transaction: the turn that it has begun, or the error it has to be told."""
+        found = beginning.find(connection, askings, self._worker.id)
+        new = [(each, asking) for each, asking in zip(found, askings, strict=True) if isinstance(each, Begun) and not each.existing]
+        refusals = self._limits.reserve(connection, [(each.turn, asking.address) for each, asking in new])
+        refused = {each.turn.id: refusal for (each, _), refusal in zip(new, refusals, strict=True) if refusal is not None}
+        beginning.write(connection, [each for each, _ in new if each.turn.id not in refused], self._worker.id)
+        return [refused.get(each.turn.id, each) if isinstance(each, Begun) else each for each in found]
 
     def _answer(self, turn: Turn, turn_log: TurnLog, question: Question, earlier: list[dict[str, str]], kept: str = "") -> None:
         def work(cancellation: Cancellation) -> Work:
             write = self._answering.work(turn, question, earlier, cancellation)
 
-            def keeping(answer: Answer) -> Ended:
+            def keeping(answer: Answer) -> Outcome:
                 answer.kept = kept
                 return write(answer)
             return keeping
@@ -199,7 +202,7 @@ class ChatService:
                 del self._running[turn.id]
             self._streams.release(turn_log)
 
-    def _guarded(self, turn: Turn, answer: Answer, work: Work) -> Ended | None:
+    def _guarded(self, turn: Turn, answer: Answer, work: Work) -> Outcome | None:
         """How the work ended, whatever happened in it; None for a turn that goes on elsewhere."""
         try:
             ended = work(answer)
@@ -222,7 +225,7 @@ class ChatService:
         too_old = time.time() - turn.started_at > self._settings.takeover_max_age_s
         return too_old or turn.attempt > self._settings.max_attempts
 
-    def _give_up(self, turn: Turn, text: str, state: RunState, answer: Answer) -> Ended:
+    def _give_up(self, turn: Turn, text: str, state: RunState, answer: Answer) -> Outcome:
         answer.restore(text)
         answer.run_state = state
         if turn.stop_requested:
@@ -231,24 +234,21 @@ class ChatService:
         return "failed", answer.failed("interrupted", "The server was restarted while it answered.", retryable=True)
 
     def _end(self, turn: Turn, turn_log: TurnLog, answer: Answer, status: str, event: Event) -> None:
-        columns = answer.columns(event)
+        ended = Ended(turn, status, answer.columns(event))
         try:
-            won = self.writer.finish(turn_log, turn_log.next_frame(event), self._ending(turn, status, columns))
+            won = self.writer.finish(turn_log, turn_log.next_frame(event), ended)
         except Exception:
             log.exception("an answer cannot be stored", extra={"turn": turn.id})
             event = ChatFailed(code="internal", message="The answer could not be stored.", retryable=True, partial=False)
-            columns = Answer(turn.message_id, turn_log, None).columns(event)
-            won = self.writer.finish(turn_log, turn_log.next_frame(event), self._ending(turn, "failed", columns))
+            ended = Ended(turn, "failed", Answer(turn.message_id, turn_log, None).columns(event))
+            won = self.writer.finish(turn_log, turn_log.next_frame(event), ended)
         log.info("turn %s", status if won else "lost", extra={"turn": turn.id, "user": turn.user_id})
 
-    def _ending(self, turn: Turn, status: str, columns: dict[str, object]) -> Callable[[Connection], bool]:
-        """What ends the turn in the database: its answer, its status, and what it has spent."""
-        def apply(connection: Connection) -> bool:
-            if not turns.end(connection, turn, status, columns):
-                return False
-            self._limits.settle(connection, turn.id, columns)
-            return True
-        return apply
+    def _end_all(self, connection: Connection, ended: Sequence[Ended]) -> set[tuple[str, int]]:
+        """End turns in the database: their answers, their status, and what they have spent. Returns whose it was to end."""
+        won = turns.end(connection, ended)
+        self._limits.settle(connection, [(each.turn.id, each.answer) for each in ended if each.attempt in won])
+        return won
 
     def _cancel(self, turn_id: str, reason: str) -> bool:
         cancellation = self._running.get(turn_id)

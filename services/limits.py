@@ -6,7 +6,7 @@ same transaction as the turn: so it holds over all workers, and neither a restar
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import ip_address, ip_network
@@ -71,26 +71,39 @@ class Limits:
             if standing is not None:
                 raise self._refusal(window.name, standing.reset_s)
 
-    def reserve(self, connection: Connection, turn: Turn, address: str | None) -> None:
-        """Take a turn's share of the day's budgets, in the transaction that begins it and after its row was written."""
+    def reserve(self, connection: Connection, asked: Sequence[tuple[Turn, str | None]]) -> list[RateLimited | None]:
+        """Take each turn's share of its user's day, and of its address's, in the transaction that begins it.
+
+        Returns the refusal of each that gets none.
+        """
         if not self._on:
-            return
-        network = network_of(address) if address else None
-        day = spending.day_of(turn.started_at)
-        self._check(BUDGETS, spending.spent(connection, "user_id", turn.user_id, day))
-        if network is not None:
-            self._check(ADDRESS_BUDGETS, spending.spent(connection, "address", network, day))
-        spending.reserve(connection, turn, network, self._settings.reserve_tokens, self._settings.reserve_cost)
+            return [None] * len(asked)
+        shares = [(turn, network_of(address) if address else None) for turn, address in asked]
+        spending.hold(connection, {key for turn, network in shares for key in (turn.user_id, network) if key is not None})
+        ledger = _Ledger(connection, self._settings)
+        refusals = [self._share(ledger, turn, network) for turn, network in shares]
+        accepted = [share for share, refusal in zip(shares, refusals, strict=True) if refusal is None]
+        spending.reserve(connection, accepted, self._settings.reserve_tokens, self._settings.reserve_cost)
+        return refusals
 
-    def settle(self, connection: Connection, turn_id: str, answer: Mapping[str, object]) -> None:
-        """Put what was used in place of what was reserved, in the transaction that ends the turn.
+    def _share(self, ledger: "_Ledger", turn: Turn, network: str | None) -> RateLimited | None:
+        holders = [("user_id", turn.user_id, BUDGETS)] + ([("address", network, ADDRESS_BUDGETS)] if network is not None else [])
+        try:
+            for column, key, budgets in holders:
+                self._check(budgets, ledger.of(column, key, turn))
+        except RateLimited as refusal:
+            return refusal
+        for column, key, _ in holders:
+            ledger.add(column, key)
+        return None
 
-        `answer` are the columns of its message. One that was cut before anybody counted keeps what it reserved.
+    def settle(self, connection: Connection, ended: Iterable[tuple[str, Mapping[str, object]]]) -> None:
+        """Put what turns used in place of what they reserved, in the transaction that ends them.
+
+        Each is a turn's id and the columns of its answer. One that was cut before anybody counted keeps what it reserved.
         """
         if self._on:
-            usage = answer.get("made", {}).get("usage") or {}
-            uncounted = not usage.get("byAttempt") and (answer.get("content") or answer.get("reasoning"))
-            spending.settle(connection, turn_id, None if uncounted else usage)
+            spending.settle(connection, [(turn_id, _usage(answer)) for turn_id, answer in ended])
 
     def check_readers(self, user_id: str) -> None:
         """Refuse one more open response of this user on this worker. Raises RateLimited."""
@@ -116,7 +129,6 @@ class Limits:
     def _check(self, budgets: tuple[Budget, ...], spent: Spent) -> None:
         for budget in budgets:
             allowed, used = getattr(self._settings, budget.name), getattr(spent, budget.attribute)
-            # The turn itself runs already, but its row of spending is still to come.
             if allowed and used >= allowed:
                 raise self._refusal(budget.name, BUSY_S if budget.until == "free" else _until_tomorrow())
 
@@ -135,6 +147,30 @@ class Limits:
         """What is limited by how many and in how many seconds, as RateLimit-Policy lists it."""
         names = dict.fromkeys(("turns_per_minute", "turns_per_day", *also))
         return [f'"{name}";q={int(getattr(self._settings, name))}{_span(name)}' for name in names if getattr(self._settings, name)]
+
+
+class _Ledger:
+    """What users and addresses have spent, with what one transaction has just added."""
+
+    def __init__(self, connection: Connection, settings: Settings) -> None:
+        self._connection = connection
+        self._reserved = settings.reserve_tokens, settings.reserve_cost
+        self._spent: dict[tuple[str, str], Spent] = {}
+
+    def of(self, column: str, key: str, turn: Turn) -> Spent:
+        if (column, key) not in self._spent:
+            self._spent[column, key] = spending.spent(self._connection, column, key, spending.day_of(turn.started_at))
+        return self._spent[column, key]
+
+    def add(self, column: str, key: str) -> None:
+        self._spent[column, key] = self._spent[column, key].and_one(*self._reserved)
+
+
+def _usage(answer: Mapping[str, object]) -> Mapping[str, object] | None:
+    """What an answer has used; None where nobody counted what there is of it."""
+    usage = answer.get("made", {}).get("usage") or {}
+    uncounted = not usage.get("byAttempt") and (answer.get("content") or answer.get("reasoning"))
+    return None if uncounted else usage
 
 
 def network_of(address: str) -> str:

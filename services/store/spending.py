@@ -4,12 +4,13 @@ The rows outlive their conversations, so that deleting one gives nothing back. A
 another worker and settled there; one that was deleted in mid-answer keeps what it reserved.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from sqlalchemy import Connection, and_, bindparam, case, delete, exists, func, select, text
+from sqlalchemy import Connection, and_, bindparam, case, delete, exists, func, select
 
 from services.store.models import Spending, Turn
+from services.store.rows import OverRows, packed
 
 DAY_S = 86_400
 
@@ -27,6 +28,10 @@ class Spent(NamedTuple):
     cost: float
     running: int
 
+    def and_one(self, tokens: int, cost: float) -> "Spent":
+        """With one more turn that runs and has reserved this much."""
+        return Spent(self.turns + 1, self.tokens + tokens, self.cost + cost, self.running + 1)
+
 
 def _spent_by(column: str):
     # A turn that runs may have begun yesterday.
@@ -38,33 +43,46 @@ def _spent_by(column: str):
 
 
 _statements = {column: _spent_by(column) for column in ("user_id", "address")}
-_insert = _spending.insert()
+_RESERVE = OverRows("""INSERT INTO spending (turn_id, user_id, address, day, tokens, cost, settled)
+    SELECT {0}, {1}, {2}, {3}, {4}, {5}, false FROM {rows} WHERE true""", "text", "text", "text", "int", "bigint", "float8")
 _settle = (_spending.update().where(_spending.c.turn_id == bindparam("turn"))
            .values(tokens=bindparam("of_tokens"), cost=bindparam("of_cost"), settled=True))
 _close = _spending.update().where(_spending.c.turn_id == bindparam("turn")).values(settled=True)
-_lock = text("SELECT pg_advisory_xact_lock(hashtext(:key))")
+_HOLD = OverRows("""SELECT pg_advisory_xact_lock(one) FROM (SELECT DISTINCT hashtext({0}) AS one FROM {rows} ORDER BY one) AS all_of_them""",
+                 "text")
+
+
+def hold(connection: Connection, keys: Iterable[str]) -> None:
+    """Until the transaction ends, nobody else can spend for these users and addresses. In one order, whoever asks."""
+    if connection.dialect.name == "postgresql":     # SQLite has one writer at a time anyway
+        connection.execute(_HOLD.on(connection), {"rows": packed((key,) for key in keys)})
 
 
 def spent(connection: Connection, column: str, key: str, day: int) -> Spent:
-    """What `key` (in `column` user_id or address) has spent; nobody else can spend for it until the transaction ends."""
-    if connection.dialect.name == "postgresql":     # SQLite has one writer at a time anyway
-        connection.execute(_lock, {"key": key})
+    """What `key` (in `column` user_id or address) has spent."""
     return Spent(*connection.execute(_statements[column], {"key": key, "day": day}).one())
 
 
-def reserve(connection: Connection, turn: Turn, address: str | None, tokens: int, cost: float) -> None:
-    connection.execute(_insert, {"turn_id": turn.id, "user_id": turn.user_id, "address": address, "day": day_of(turn.started_at),
-                                 "tokens": tokens, "cost": cost, "settled": False})
+def reserve(connection: Connection, shares: Iterable[tuple[Turn, str | None]], tokens: int, cost: float) -> None:
+    """Reserve this much for each of these turns and addresses."""
+    rows = [(turn.id, turn.user_id, address, day_of(turn.started_at), tokens, cost) for turn, address in shares]
+    if rows:
+        connection.execute(_RESERVE.on(connection), {"rows": packed(rows)})
 
 
-def settle(connection: Connection, turn_id: str, usage: Mapping[str, object] | None) -> None:
-    """Replace what was reserved by what was used; None leaves it as it is. `cost` counts as far as it is known."""
-    if usage is None:
-        connection.execute(_close, {"turn": turn_id})
-        return
-    tokens = sum(int(usage.get(name) or 0) for name in ("promptTokens", "completionTokens"))
-    cost = sum(float(attempt.get("cost") or 0.0) for attempt in usage.get("byAttempt", ()))
-    connection.execute(_settle, {"turn": turn_id, "of_tokens": tokens, "of_cost": cost})
+def settle(connection: Connection, used: Iterable[tuple[str, Mapping[str, object] | None]]) -> None:
+    """Replace what turns reserved by what they used; None leaves it as it is. `cost` counts as far as it is known."""
+    uncounted, counted = [], []
+    for turn_id, usage in used:
+        if usage is None:
+            uncounted.append({"turn": turn_id})
+            continue
+        tokens = sum(int(usage.get(name) or 0) for name in ("promptTokens", "completionTokens"))
+        cost = sum(float(attempt.get("cost") or 0.0) for attempt in usage.get("byAttempt", ()))
+        counted.append({"turn": turn_id, "of_tokens": tokens, "of_cost": cost})
+    for statement, rows in ((_close, uncounted), (_settle, counted)):
+        if rows:
+            connection.execute(statement, rows)
 
 
 def day_of(seconds: float) -> int:

@@ -11,13 +11,14 @@ import gevent
 import orjson
 from gevent.event import AsyncResult, Event
 from gevent.lock import RLock
-from sqlalchemy import Connection, TextClause, and_, select, text, tuple_, update
+from sqlalchemy import Connection, and_, select, text, tuple_, update
 
 from services import sse
 from services.sse import EventId
 from services.store import turns
 from services.store.database import Database, is_outage
 from services.store.models import Segment, Turn, Worker
+from services.store.rows import OverRows, packed
 from services.streams.log import TurnLog
 
 log = logging.getLogger(__name__)
@@ -27,12 +28,6 @@ FOLLOW_CHUNK = 1_000    # turns asked for in one statement
 OUTAGE_PAUSE_S = 1.0
 STALLED_S = 5.0           # without a commit while turns live, the writer is not healthy
 
-# What concerns many turns is one statement of one row, as JSON. A driver lets go of the GIL for every row it reads or
-# writes, and the event loop takes it: with 1,000 turns, each commit handed it over 2,000 times.
-_ROWS = {
-    "sqlite": "json_each(:rows)",
-    "postgresql": "json_array_elements(CAST(:rows AS json))",
-}
 _MINE = {
     "sqlite": """SELECT json_group_array(json_array(id, attempt, stop_requested)) FROM turns
                  WHERE status = 'running' AND worker_id = :worker""",
@@ -43,14 +38,15 @@ _MINE = {
                            ORDER BY id FOR NO KEY UPDATE) AS mine""",
 }
 # A segment is written again when the acknowledgement of its commit was lost: the same frames, and perhaps more.
-_STORE = """INSERT INTO segments (turn_id, attempt, seq_from, seq_to, frames)
+_STORE = OverRows("""INSERT INTO segments (turn_id, attempt, seq_from, seq_to, frames)
             SELECT {0}, {1}, {2}, {3}, substr(:frames, {4}, {5}) FROM {rows} WHERE true
-            ON CONFLICT (turn_id, attempt, seq_from) DO UPDATE SET seq_to = excluded.seq_to, frames = excluded.frames"""
-_NEWER = """SELECT stored.turn_id, stored.attempt, stored.seq_from, stored.seq_to, stored.frames
+            ON CONFLICT (turn_id, attempt, seq_from) DO UPDATE SET seq_to = excluded.seq_to, frames = excluded.frames""",
+                  "text", "int", "bigint", "bigint", "int", "int")
+_NEWER = OverRows("""SELECT stored.turn_id, stored.attempt, stored.seq_from, stored.seq_to, stored.frames
             FROM (SELECT {0} AS id, {1} AS attempt, {2} AS seq FROM {rows}) AS asked CROSS JOIN segments AS stored
             WHERE stored.turn_id = asked.id AND stored.attempt >= asked.attempt
               AND (stored.attempt > asked.attempt OR stored.seq_to > asked.seq)
-            ORDER BY stored.turn_id, stored.attempt, stored.seq_from"""
+            ORDER BY stored.turn_id, stored.attempt, stored.seq_from""", "text", "int", "bigint")
 
 
 class Stored(NamedTuple):
@@ -63,12 +59,16 @@ class Stored(NamedTuple):
 
 @dataclass(slots=True)
 class Ending:
-    """How a turn ends: `apply(connection)` compares and sets, and tells whether it was this one that ended it."""
+    """A log's last frame, and what ends its turn in the database."""
 
     log: TurnLog
     frame: bytes
-    apply: Callable[[Connection], bool]
+    change: object
     done: AsyncResult = field(default_factory=AsyncResult)
+
+    @property
+    def attempt(self) -> tuple[str, int]:
+        return self.log.turn_id, self.log.attempt
 
 
 class SegmentStore:
@@ -76,7 +76,6 @@ class SegmentStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._newer = _over_rows(_NEWER, database)
 
     def after(self, turn_id: str, cursor: EventId, limit: int = READ_SEGMENTS) -> list[bytes]:
         """The next frames after `cursor`, in order; none when nothing later is stored."""
@@ -112,8 +111,8 @@ class SegmentStore:
         asked = [(turn_id, *cursor) for turn_id, cursor in cursors.items()]
         rows: list[Stored] = []
         for start in range(0, len(asked), FOLLOW_CHUNK):
-            chunk = {"rows": orjson.dumps(asked[start:start + FOLLOW_CHUNK]).decode()}
-            rows += self._database.read(lambda session: [Stored(*row) for row in session.execute(self._newer, chunk)])
+            chunk = {"rows": packed(asked[start:start + FOLLOW_CHUNK])}
+            rows += self._database.read(lambda session: [Stored(*row) for row in session.execute(_NEWER.on(session.connection()), chunk)])
         return rows
 
 
@@ -129,21 +128,23 @@ def _ordered(condition):
 class SegmentWriter:
     """Writes the live turns of one worker every `interval` seconds, and at once when one of them ends.
 
-    The same transaction is the worker's heartbeat and brings the stop marks back. `on_stop(turn_id)` and
+    The same transaction is the worker's heartbeat and brings the stop marks back. `end(connection, changes)` ends turns in
+    it, comparing and setting, and returns the attempts (turn id, number) that it was theirs to end. `on_stop(turn_id)` and
     `on_lost(turn_id)` tell that somebody wants a turn stopped, and that another worker owns it now.
     """
 
     def __init__(self, database: Database, worker_id: str, *, interval: float, heartbeat: float, keep: int,
+                 end: Callable[[Connection, Sequence[object]], set[tuple[str, int]]],
                  on_stop: Callable[[str], None], on_lost: Callable[[str], None]) -> None:
         self._database = database
         self._worker_id = worker_id
         self._interval = interval
         self._heartbeat = heartbeat
         self._keep = keep
+        self._end = end
         self._on_stop = on_stop
         self._on_lost = on_lost
         self._mine = text(_MINE[database.engine.dialect.name])
-        self._store = _over_rows(_STORE, database)
         self._left = False
         self._live: dict[str, TurnLog] = {}
         self._endings: list[Ending] = []
@@ -167,12 +168,12 @@ class SegmentWriter:
         self._due_at = -math.inf
         self._wake.set()
 
-    def finish(self, turn: TurnLog, frame: bytes, apply: Callable[[Connection], bool]) -> bool:
-        """Store the last frame together with what `apply` changes; returns when it is committed.
+    def finish(self, turn: TurnLog, frame: bytes, change: object) -> bool:
+        """Store the last frame together with `change`, which ends the turn; returns when it is committed.
 
         False when the turn was not ours to end any more; then neither frame nor text was written.
         """
-        ending = Ending(turn, frame, apply)
+        ending = Ending(turn, frame, change)
         if self._left:
             return False
         self._endings.append(ending)
@@ -250,18 +251,15 @@ class SegmentWriter:
         gevent.sleep(OUTAGE_PAUSE_S)
 
     def _commit(self, connection: Connection, batch: Sequence[Stored], endings: Sequence[Ending], due: bool,
-                beat: bool) -> tuple[dict[str, tuple[int, bool]], set[str]]:
+                beat: bool) -> tuple[dict[str, tuple[int, bool]], set[tuple[str, int]]]:
         if beat:
             turns.beat(connection, self._worker_id)
         owned = self._owned(connection) if due else {}
         rows = [segment for segment in batch if owned.get(segment.turn_id, (0,))[0] == segment.attempt]
-        won = set()
-        for ending in endings:
-            if ending.apply(connection):
-                won.add(ending.log.turn_id)
-                rows.append(_last(ending.log, ending.frame))
+        won = self._end(connection, [ending.change for ending in endings]) if endings else set()
+        rows += [_last(ending.log, ending.frame) for ending in endings if ending.attempt in won]
         if rows:
-            connection.execute(self._store, _in_one(rows))
+            connection.execute(_STORE.on(connection), _in_one(rows))
         return owned, won
 
     def _owned(self, connection: Connection) -> dict[str, tuple[int, bool]]:
@@ -270,7 +268,7 @@ class SegmentWriter:
         return {turn_id: (attempt, bool(stop_requested)) for turn_id, attempt, stop_requested in mine}
 
     def _settle(self, live: dict[str, TurnLog], batch: Sequence[Stored], endings: Sequence[Ending],
-                owned: dict[str, tuple[int, bool]], won: set[str]) -> None:
+                owned: dict[str, tuple[int, bool]], won: set[tuple[str, int]]) -> None:
         for segment in batch:
             turn = self._live.get(segment.turn_id)
             if turn is not None and turn.attempt == segment.attempt and segment.turn_id in owned:
@@ -278,7 +276,7 @@ class SegmentWriter:
         for ending in endings:
             self._live.pop(ending.log.turn_id, None)
             live.pop(ending.log.turn_id, None)
-            ending.done.set(ending.log.turn_id in won)
+            ending.done.set(ending.attempt in won)
         for turn_id, turn in live.items():
             attempt, stop_requested = owned.get(turn_id, (0, False))
             if attempt != turn.attempt:
@@ -298,18 +296,10 @@ def _last(turn: TurnLog, frame: bytes) -> Stored:
     return Stored(turn.turn_id, turn.attempt, first, first + len(frames), b"".join(frames) + frame)
 
 
-def _over_rows(statement: str, database: Database) -> TextClause:
-    """A statement over JSON rows, `{0}` being the first column: text, and whole numbers after it."""
-    dialect = database.engine.dialect.name
-    column = "json_extract(value, '$[{0}]')" if dialect == "sqlite" else "CAST(value->>{0} AS {1})"
-    columns = [column.format(at, kind) for at, kind in enumerate(("text", "int", "bigint", "bigint", "int", "int"))]
-    return text(statement.format(*columns, rows=_ROWS[dialect]))
-
-
 def _in_one(segments: Sequence[Stored]) -> dict[str, str | bytes]:
     """The parameters of `_STORE`: all frames in one piece, and for each segment where its own begin and how long they are."""
     rows, at = [], 1
     for segment in segments:
         rows.append((*segment[:4], at, len(segment.frames)))
         at += len(segment.frames)
-    return {"rows": orjson.dumps(rows).decode(), "frames": b"".join([segment.frames for segment in segments])}
+    return {"rows": packed(rows), "frames": b"".join([segment.frames for segment in segments])}

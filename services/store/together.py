@@ -1,0 +1,69 @@
+"""What many greenlets ask of the database at the same moment, done in one transaction."""
+
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+import gevent
+from gevent.event import AsyncResult
+from sqlalchemy.exc import IntegrityError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Together(Generic[Item, Result]):
+    """Who comes while a transaction runs waits for the next one, with all others who came: nobody waits for more company.
+
+    `transaction(items)` gives each item's result, or the error that is raised to who asked for it. At most one of a
+    transaction's items is `single(item)`.
+    """
+
+    def __init__(self, transaction: Callable[[Sequence[Item]], Sequence[Result | Exception]], single: Callable[[Item], bool]) -> None:
+        self._transaction = transaction
+        self._single = single
+        self._waiting: list[tuple[Item, AsyncResult]] = []
+        self._working = False
+
+    def do(self, item: Item) -> Result:
+        """Wait for the item's result. Raises its error, or that of the transaction."""
+        result = AsyncResult()
+        self._waiting.append((item, result))
+        if not self._working:
+            self._working = True
+            gevent.spawn(self._work)
+        return result.get()
+
+    def _work(self) -> None:
+        try:
+            while self._waiting:
+                batch = self._next()
+                for (_, result), outcome in zip(batch, self._outcomes([item for item, _ in batch]), strict=True):
+                    if isinstance(outcome, Exception):
+                        result.set_exception(outcome)
+                    else:
+                        result.set(outcome)
+        finally:
+            self._working = False
+
+    def _next(self) -> list[tuple[Item, AsyncResult]]:
+        batch, left = [], []
+        for waiting in self._waiting:
+            is_second = self._single(waiting[0]) and any(self._single(item) for item, _ in batch)
+            (left if is_second else batch).append(waiting)
+        self._waiting = left
+        return batch
+
+    def _outcomes(self, items: Sequence[Item]) -> Sequence[Result | Exception]:
+        try:
+            return self._transaction(items)
+        except IntegrityError:
+            # One of them met what another process wrote at the same moment; seen again, and alone, each finds it.
+            return [self._alone(item) for item in items]
+        except Exception as error:
+            return [error] * len(items)
+
+    def _alone(self, item: Item) -> Result | Exception:
+        try:
+            return self._transaction([item])[0]
+        except Exception as error:
+            return error
