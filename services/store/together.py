@@ -7,6 +7,8 @@ import gevent
 from gevent.event import AsyncResult
 from sqlalchemy.exc import IntegrityError
 
+MOST = 16  # items of a transaction: all of them go on at the same moment, and who reads an answer has to wait for that long
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -14,8 +16,8 @@ Result = TypeVar("Result")
 class Together(Generic[Item, Result]):
     """Who comes while a transaction runs waits for the next one, with all others who came: nobody waits for more company.
 
-    `transaction(items)` gives each item's result, or the error that is raised to who asked for it. At most one of a
-    transaction's items is `single(item)`.
+    `transaction(items)` gives each item's result, or the error that is raised to who asked for it. It gets them in the
+    order they came in, and among them at most one that is `single(item)`.
     """
 
     def __init__(self, transaction: Callable[[Sequence[Item]], Sequence[Result | Exception]], single: Callable[[Item], bool]) -> None:
@@ -49,7 +51,7 @@ class Together(Generic[Item, Result]):
         batch, left = [], []
         for waiting in self._waiting:
             is_second = self._single(waiting[0]) and any(self._single(item) for item, _ in batch)
-            (left if is_second else batch).append(waiting)
+            (left if is_second or len(batch) == MOST else batch).append(waiting)
         self._waiting = left
         return batch
 
