@@ -215,7 +215,7 @@ class Streams:
             if frames:
                 chunk = b"".join(frames)
                 yield chunk
-                written_at = time.monotonic()
+                written_at = self._written(written_at)
                 paced = paced or TOKEN_LINE in chunk
         yield self._come_back()
 
@@ -247,6 +247,12 @@ class Streams:
 
     def _come_back(self) -> bytes:
         return b"retry: %d\n\n" % (self._retry_ms + random.randrange(DRAIN_SPREAD_MS))
+
+    def _written(self, before: float) -> float:
+        """When the next write counts from. One that was late must not make all after it late: what comes at a steady beat
+        would be early from then on, and wait each time."""
+        now, due = time.monotonic(), before + self._flush
+        return due if due <= now < due + self._flush else now
 
     def _pace(self, written_at: float) -> None:
         early = written_at + self._flush - time.monotonic()

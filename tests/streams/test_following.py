@@ -193,3 +193,11 @@ def test_a_reader_ahead_of_a_worker_that_was_overtaken_and_does_not_know_it_is_n
     gevent.sleep(0.05)
     streams.lose(turn_id)
     assert ids(reader.get(timeout=5)) == [(2, 4), (2, 5)]
+
+
+@pytest.mark.parametrize(("written", "counts_as"), [(10.03, 10.03), (10.04, 10.04), (10.07, 10.04), (10.09, 10.09)])
+def test_one_late_write_does_not_make_those_after_it_late(streams, monkeypatch, written, counts_as):
+    """A provider is read at a steady beat: what comes 40 ms after a write that was due 30 ms ago must not wait for 30 ms."""
+    monkeypatch.setattr(streams, "_flush", 0.04)
+    monkeypatch.setattr("services.streams.service.time.monotonic", lambda: written)
+    assert streams._written(10.0) == pytest.approx(counts_as)
