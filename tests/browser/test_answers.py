@@ -449,6 +449,23 @@ def test_the_page_follows_the_end_only_while_the_reader_is_there(site: Site, ope
     complete(page, "stopped")
 
 
+def test_a_browser_that_is_still_scrolling_to_the_old_end_does_not_end_following(site: Site, open_page: Open) -> None:
+    site.first.play(*say("\n\n".join(numbered(20) for _ in range(1000)), pause=0.015, pieces=60))
+    page = open_page(site.url)
+    ask(page, "At length")
+    page.wait_for_function(f"() => ({LEFT})() > 500")
+    page.evaluate("""() => addEventListener("scroll", () => {
+        const known = document.scrollingElement.scrollTop;
+        setTimeout(() => scrollTo(0, known), 100);
+        setTimeout(() => { document.body.dataset.known = known; }, 150);
+    }, { once: true })""")
+    page.evaluate("() => scrollTo(0, document.scrollingElement.scrollHeight)")
+    page.wait_for_function("() => document.body.dataset.known")
+    page.wait_for_function(f"() => ({SCROLLED})() > Number(document.body.dataset.known) + 800")
+    page.locator(".stop").click()
+    complete(page, "stopped")
+
+
 def test_a_server_killed_in_the_middle_comes_back_with_the_answer(open_page: Open, tmp_path) -> None:
     with Site(tmp_path, environ={"WORKER_GONE_S": "1"}) as own:
         own.first.play(*say(numbered(200), pause=0.02))

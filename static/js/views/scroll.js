@@ -18,12 +18,16 @@ export class Follow {
   #before = 0; // the height a moment ago
   #since = 0;
   #at = 0;
+  #arrivedAt = 0; // where following began
+  #arrived = -Infinity; // and when
   #room = 0;
   #roomy = null; // the answer that has room below it, so that its question can stand at the top
 
   constructor(button) {
     this.#button = button;
     addEventListener("scroll", () => this.#look(), { passive: true });
+    addEventListener("wheel", ({ deltaY }) => deltaY < 0 && this.#settle(), { passive: true });
+    for (const input of ["touchstart", "keydown"]) addEventListener(input, () => this.#settle(), { passive: true });
     button.addEventListener("click", () => this.#jump());
   }
 
@@ -95,9 +99,24 @@ export class Follow {
     const moved = scrollTop - this.#at;
     this.#at = scrollTop;
     const wentToEnd = scrollTop + clientHeight > Math.min(this.#before, this.#height) - NEAR;
-    if (moved < 0 && !this.#isNearEnd()) this.#leave();
-    else if (moved > 0 && wentToEnd && this.#isLong()) this.#following = true;
+    if (moved < 0 && !this.#isNearEnd() && !this.#isArriving()) this.#leave();
+    else if (moved > 0 && wentToEnd && this.#isLong()) this.#arrive();
     this.#show();
+  }
+
+  #arrive() {
+    if (!this.#following) [this.#arrivedAt, this.#arrived] = [this.#at, performance.now()];
+    this.#following = true;
+  }
+
+  // A browser that scrolls smoothly is for a while still under way to the end it knew, and comes back to it when we have
+  // gone further: no way up of the reader's, unless they do something else.
+  #isArriving() {
+    return this.#following && this.#at > this.#arrivedAt - NEAR && performance.now() - this.#arrived < A_MOMENT;
+  }
+
+  #settle() {
+    this.#arrived = -Infinity;
   }
 
   // They saw the end as they left: what lies before it is no way back to it.
