@@ -90,7 +90,7 @@ def post_fork(server, worker) -> None:
     With Python's 5 ms, every system call of the loop may cost 5 ms while that thread computes.
     """
     sys.setswitchinterval(0.0005)
-    gc.disable()  # what a worker loads stays: looking at it again and again is a sixth of its start
+    gc.disable()  # what a worker loads stays: looking at it again and again is a tenth of its start
     worker.states = server.states
 
 

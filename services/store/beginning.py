@@ -15,7 +15,7 @@ from services.errors import Conflict, NotFound, RateLimited, Unprocessable
 from services.questions import Question
 from services.store.models import Conversation, Message, Turn, new_id
 from services.store.rows import OverRows, packed
-from services.store.turns import beat_unless_fresh, branch, branches
+from services.store.turns import beat_unless_fresh, branch, branches, touch
 
 TITLE_CHARS = 80
 
@@ -28,7 +28,6 @@ _newest_message = (_messages.select().where(_messages.c.conversation_id == bindp
 _own_conversation = (select(_conversations.c.id)
                      .where(_conversations.c.id == bindparam("conversation"), _conversations.c.user_id == bindparam("user"))
                      .with_for_update())
-_touch_conversation = _conversations.update().where(_conversations.c.id == bindparam("conversation")).values(updated_at=bindparam("now"))
 
 _KNOWN_KEYS = OverRows("""SELECT turns.id FROM (SELECT {0} AS user_id, {1} AS idempotency_key FROM {rows}) AS asked
     CROSS JOIN turns WHERE turns.user_id = asked.user_id AND turns.idempotency_key = asked.idempotency_key""", "text", "text")
@@ -113,9 +112,8 @@ def write(connection: Connection, begun: Sequence[Begun], worker_id: str) -> Non
     conversations = [(new.turn.conversation_id, new.turn.user_id, new.title) for new in begun if new.title is not None]
     if conversations:
         connection.execute(_CONVERSATIONS.on(connection), now | {"rows": packed(conversations)})
-    for new in begun:
-        if new.title is None:
-            connection.execute(_touch_conversation, now | {"conversation": new.turn.conversation_id})
+    if going_on := {new.turn.conversation_id for new in begun if new.title is None}:
+        touch(connection, going_on, now["now"])
     connection.execute(_MESSAGES.on(connection), now | {"rows": packed(row for new in begun for row in _message_rows(new))})
     connection.execute(_TURNS.on(connection), now | {"worker": worker_id, "rows": packed(map(_turn_row, begun))})
 
