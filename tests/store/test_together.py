@@ -76,3 +76,30 @@ def test_there_are_not_too_many_in_one_and_none_is_overtaken(book):
 def test_of_those_that_must_be_alone_there_is_one_in_each(book):
     assert book.ask(-1, 1, -2, 2, -3) == [-10, 10, -20, 20, -30]
     assert [sum(item < 0 for item in batch) for batch in book.batches if any(item < 0 for item in batch)] == [1, 1, 1]
+
+
+def test_between_two_transactions_the_event_loop_gets_its_turn(book):
+    """What the first one set off goes on before the second begins: here ten steps, each with one of the loop's own."""
+    steps: list[int] = []
+
+    def goes_on() -> None:
+        book.together.do(1)
+        for step in range(10):
+            steps.append(step)
+            gevent.sleep(0)
+
+    gevent.spawn(goes_on)
+    gevent.sleep(0)
+    later = gevent.spawn(lambda: (book.together.do(2), len(steps))[1])
+    gevent.sleep(0)
+    book.go.set()
+    assert later.get(timeout=5) == 10
+
+
+def test_a_loop_that_is_never_idle_does_not_hold_up_who_waits(book):
+    busy = gevent.spawn(lambda: [gevent.sleep(0) for _ in iter(int, 1)])
+    try:
+        assert book.ask(1, 2) == [10, 20]
+        assert book.together.do(3) == 30
+    finally:
+        busy.kill()
