@@ -6,6 +6,7 @@ and a timer; asked for at a common beat, it is woken once, when there is somethi
 
 import socket
 import time
+from collections.abc import Callable
 from select import POLLIN
 
 from gevent import Greenlet, getcurrent
@@ -14,6 +15,10 @@ from gevent.monkey import get_original
 
 PHASES = 4        # the streams of a worker in four groups, so that many of them do not hold up the hub in one go
 LATE_S = 0.1      # how often a phase looks for waits that have lasted too long
+
+BUSY, CALM = 0.8, 0.6  # of a core: from the one on a beat is lengthened, from the other on shortened again
+STEP, LONGEST = 1.25, 1.5
+LOOK_S = 0.1           # how often
 _poll = get_original("select", "poll")  # gevent's own goes through the event loop; asked with 0, the original does not block
 
 
@@ -52,11 +57,45 @@ class Seat:
         self._phase.leave(self._fd)
 
 
+class Tempo:
+    """The interval between two beats, in seconds; longer, by half at most, while the event loop's thread is busy.
+
+    Tokens that are read and written together share the cost of it. A loop without a moment left is late everywhere, by more
+    than the tokens would wait: with 500 streams on one worker, beats of 60 ms cost a fifth less than those of 40.
+    """
+
+    def __init__(self, interval: float, clock: Callable[[], float] = time.monotonic, cpu: Callable[[], float] = time.thread_time) -> None:
+        self.interval = interval
+        self._shortest, self._longest = interval, interval * LONGEST
+        self._clock = clock
+        self._cpu = cpu
+        self._looked_at, self._spent = clock(), cpu()
+
+    def begin(self) -> None:
+        """The first beat after a rest."""
+        self.interval = self._shortest
+        self._looked_at, self._spent = self._clock(), self._cpu()
+
+    def look(self) -> bool:
+        """Whether the interval has changed. Called on the event loop's thread, at every beat."""
+        now = self._clock()
+        if now - self._looked_at < LOOK_S:
+            return False
+        spent, before = self._cpu(), self.interval
+        share = (spent - self._spent) / (now - self._looked_at)
+        self._looked_at, self._spent = now, spent
+        if share > BUSY:
+            self.interval = min(before * STEP, self._longest)
+        elif share < CALM:
+            self.interval = max(before / STEP, self._shortest)
+        return self.interval != before
+
+
 class Beat:
     """Wakes each waiting greenlet at the next beat of its phase, an interval after the last. Belongs to one hub."""
 
     def __init__(self, interval: float) -> None:
-        self.interval = interval
+        self._tempo = Tempo(interval)
         self._hub = None
         self._timer = None
         self._at = 0
@@ -72,12 +111,11 @@ class Beat:
         if self._hub is None:
             self._hub = hub
             self._phases = [_Phase(hub) for _ in range(PHASES)]
-        if self._hub is not hub or not self.interval:
+        if self._hub is not hub or not self._tempo.interval:
             return None
         if self._timer is None:
-            period = self.interval / PHASES
-            self._timer = hub.loop.timer(period, period)
-            self._timer.start(self._next)
+            self._tempo.begin()
+            self._start()
         return Seat(self._phases[self._at], fd)
 
     def _next(self) -> None:
@@ -85,9 +123,20 @@ class Beat:
         self._at = (self._at + 1) % PHASES
         self._phases[self._at].wake()
         if not any(phase.seats for phase in self._phases):
-            self._timer.stop()
-            self._timer.close()
-            self._timer = None
+            self._stop()
+        elif self._tempo.look():
+            self._stop()
+            self._start()
+
+    def _start(self) -> None:
+        period = self._tempo.interval / PHASES
+        self._timer = self._hub.loop.timer(period, period)
+        self._timer.start(self._next)
+
+    def _stop(self) -> None:
+        self._timer.stop()
+        self._timer.close()
+        self._timer = None
 
 
 class _Phase:

@@ -10,7 +10,6 @@ from gevent import socket as gevent_socket
 from services.cancellation import Cancellation, Cancelled
 from services.llm.config import Clocks
 from services.llm.deltas import Content, LLMRequest
-from services.llm.pacing import Beat, Seat
 from services.llm.trail import Trail
 from tests.llm.house import House
 from tests.support.fake_provider import DONE, END, STALL, answer, chunk, events, ok, stop, tokens, usage, whole
@@ -158,37 +157,3 @@ def test_idle_is_told_each_time_everything_has_been_given_out(house):
         if isinstance(delta, Content):
             batch.append(delta.text)
     assert [len(one) for one in batches if one] == [5, 5] and batch == []
-
-
-def test_a_beat_that_is_left_by_force_wakes_nobody_later():
-    beat, woken = Beat(0.02), []
-    pairs = [gevent_socket.socketpair() for _ in range(4)]
-    seats = [beat.join(there.fileno()) for _, there in pairs]
-
-    def wait(seat: Seat) -> None:
-        woken.append(seat.wait(time.monotonic() + 5))
-
-    def impatient(seat: Seat) -> None:
-        with gevent.Timeout(0.005):
-            seat.wait(time.monotonic() + 5)
-
-    left = gevent.spawn(impatient, seats[0])
-    patient = [gevent.spawn(wait, seat) for seat in seats[1:]]
-    for here, _ in pairs:
-        here.send(b"x")
-    gevent.joinall([*patient, left])
-    gevent.sleep(0.06)
-    assert woken == [True] * 3 and isinstance(left.exception, gevent.Timeout)
-    for seat in seats:
-        seat.leave()
-    gevent.sleep(0.06)
-    assert beat._timer is None
-
-
-def test_who_waits_at_the_beat_for_what_does_not_come_is_told():
-    here, there = gevent_socket.socketpair()
-    seat, began = Beat(0.02).join(there.fileno()), time.monotonic()
-    assert seat.wait(began + 0.3) is False and 0.3 <= time.monotonic() - began < 1
-    here.close()
-    assert seat.wait(began + 5) is True, "its end can be read too"
-    seat.leave()
