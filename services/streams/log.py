@@ -127,12 +127,13 @@ class TurnLog:
 
     def after(self, cursor: EventId) -> list[bytes] | None:
         """The frames after `cursor`, none if it is at the end; None when they begin before this tail."""
-        if cursor < (self.attempt, self.first_seq - 1):
+        attempt, seq = cursor
+        if attempt == self.attempt and self.first_seq - 1 <= seq <= self.last_seq:
+            return self._frames[seq - self.first_seq + 1:]
+        if cursor < self.end:
             return None
-        if cursor >= self.end:
-            # Ahead of a log whose newest events are not here yet, or of any: it still has to learn of the end.
-            return self._frames[-1:] if self.closed and cursor > self.end else []
-        return self._frames[cursor.seq - self.first_seq + 1:]
+        # Ahead of a log whose newest events are not here yet, or of any: it still has to learn of the end.
+        return self._frames[-1:] if self.closed else []
 
     def unstored(self) -> tuple[int, list[bytes]]:
         """The first seq that is not stored, and its frame and all after it."""
