@@ -205,7 +205,7 @@ def vanish() -> tuple[str, bool]:
     with House(tokens=100_000, interval_us=100_000) as house:
         request = house.get(house.ask())
         clients = Clients(house.server.port)
-        for _ in range(2):  # what the first ones leave are caches, and the arenas of as many as were there at once
+        for _ in range(4):  # the first ones leave caches, arenas of as many as were there at once, and what awaits a full collection
             _come_and_go(clients, request, 5_000)
             _settle(house)
         before = house.state()
