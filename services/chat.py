@@ -223,7 +223,7 @@ class ChatService:
 
     def _is_hopeless(self, turn: Turn) -> bool:
         too_old = time.time() - turn.started_at > self._settings.takeover_max_age_s
-        return too_old or turn.attempt > self._settings.max_attempts
+        return too_old or turn.crashes >= self._settings.max_attempts
 
     def _give_up(self, turn: Turn, text: str, state: RunState, answer: Answer) -> Outcome:
         answer.restore(text)

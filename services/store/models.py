@@ -80,6 +80,7 @@ class Turn(Base):
     """One question being answered, and its log's name: `id` is the stream's id.
 
     `status` is running, completed, stopped or failed; it leaves running once, by compare-and-set with `attempt`.
+    `crashes` counts the attempts whose worker died; one that leaves in order hands its turns over, and is not counted.
     `retired_at` tells that the log has been deleted.
     """
 
@@ -97,6 +98,7 @@ class Turn(Base):
     trace_id: Mapped[str] = mapped_column(String(32))
     status: Mapped[str] = mapped_column(String(10), default="running")
     attempt: Mapped[int] = mapped_column(Integer, default=1)
+    crashes: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     worker_id: Mapped[str] = mapped_column(String(26))
     stop_requested: Mapped[bool] = mapped_column(default=False)
     idempotency_key: Mapped[str | None] = mapped_column(String(255))

@@ -67,6 +67,39 @@ def test_what_was_written_stays_when_the_next_attempt_writes_nothing(app, client
     assert conversation["messages"][-1]["content"] == "one two"
 
 
+def go_on(app, llm) -> None:
+    """Take a turn over, and write two more tokens of it."""
+    llm.play(began(), *words("three four"), Gate())
+    adopt(app)
+
+
+def test_workers_that_leave_in_order_take_no_attempt_from_a_turn(app, client, make_app, llm):
+    llm.play(began(), *words("one two"), Gate())
+    stream_id = post(client, userId="ann").headers["Location"].rsplit("/", 1)[1]
+    until_stored(app, stream_id, 3)
+    for _ in range(4):
+        services_of(app).chat.hand_over()
+        app = make_app()
+        go_on(app, llm)
+    services_of(app).chat.hand_over()
+    adopt(last := make_app())
+    frames = frames_of(last.test_client().get(f"/api/chat/streams/{stream_id}", headers={"X-User-Id": "ann"}))
+    assert (frames[-1].event, text_of(frames)) == ("chat_completed", ANSWER)
+    assert (turn_of(last, stream_id).attempt, turn_of(last, stream_id).crashes) == (6, 0)
+
+
+def test_a_turn_whose_workers_die_is_not_tried_for_ever(app, client, make_app, llm):
+    stream_id = orphaned(app, client, llm)
+    go_on(other := make_app(), llm)
+    until_stored(other, stream_id, 3, attempt=2)
+    gevent.killall(services_of(other).loops)
+    make_old(other, 60)
+    adopt(last := make_app())
+    frames = frames_of(last.test_client().get(f"/api/chat/streams/{stream_id}", headers={"X-User-Id": "ann"}))
+    assert (frames[-1].event, frames[-1].data["code"], text_of(frames)) == ("error", "interrupted", "three four")
+    assert (turn_of(last, stream_id).attempt, turn_of(last, stream_id).crashes) == (3, 2)
+
+
 def test_only_one_of_two_workers_gets_an_orphan(app, client, make_app, llm):
     one, two = services_of(make_app()), services_of(make_app())
     gevent.killall(one.loops + two.loops)

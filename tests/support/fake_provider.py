@@ -260,8 +260,6 @@ def _healthy(request: Received) -> Script:
 
 
 def _openai(options: argparse.Namespace) -> Callable[[Received], Script]:
-    asked: set[bytes] = set()
-
     def script(request: Received) -> Script:
         if request.method == "GET":
             yield whole(200, {"object": "list", "data": [{"id": options.model, "object": "model"}]})
@@ -272,12 +270,10 @@ def _openai(options: argparse.Namespace) -> Callable[[Received], Script]:
             choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
             yield whole(200, {"id": "chatcmpl-fake", "object": "chat.completion", "created": 1, "model": model, "choices": [choice]})
             return
-        interval = options.again if options.again is not None and request.body in asked else options.interval
-        asked.add(request.body)
         yield ok()
         yield events(chunk("", role="assistant", model=model))
         for number in range(options.tokens):
-            yield interval
+            yield options.interval
             yield events(chunk(options.text.format(number), model=model))
         yield events(stop(), usage(completion=options.tokens)) + DONE + END
 
@@ -289,7 +285,6 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--tokens", type=int, default=60)
     parser.add_argument("--interval", type=float, default=0.02, help="seconds between tokens")
-    parser.add_argument("--again", type=float, help="seconds between tokens for whoever asks the same again; as --interval")
     parser.add_argument("--text", default="word{0} ", help="a token; {0} is its number")
     parser.add_argument("--model", default="fake-1")
     options = parser.parse_args()

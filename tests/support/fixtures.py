@@ -91,10 +91,10 @@ def services_of(app: Flask) -> Services:
     return app.extensions["tickertape"]
 
 
-def until_stored(app: Flask, stream_id: str, seq: int) -> None:
-    """Wait until a stream's event `1-<seq>` is in the database."""
+def until_stored(app: Flask, stream_id: str, seq: int, attempt: int = 1) -> None:
+    """Wait until a stream's event `<attempt>-<seq>` is in the database."""
     with gevent.Timeout(10):
-        while services_of(app).streams._segments.end(stream_id)[0] < (1, seq):
+        while services_of(app).streams._segments.end(stream_id)[0] < (attempt, seq):
             gevent.sleep(0.02)
 
 

@@ -23,7 +23,6 @@ from tests.support.sse_client import Client
 from tests.support.traveller import Account, Traveller
 
 STREAMS, TOKENS, INTERVAL_S = 200, 60, 0.2
-AGAIN_S = 0.05  # who takes over is done within a drain, so that few turns are disturbed a second time
 STAYS_S = (0.5, 6.0)
 WHOLE = "".join(f"word{number} " for number in range(TOKENS))
 SEED = 20_261_123
@@ -46,7 +45,7 @@ def estate(tmp_path) -> Iterator[Estate]:
         pytest.skip(f"not installed: {', '.join(missing)}")
     port = free_port()
     provider = subprocess.Popen([sys.executable, "-m", "tests.support.fake_provider", "--port", str(port), "--tokens", str(TOKENS),
-                                 "--interval", str(INTERVAL_S), "--again", str(AGAIN_S)], cwd=ROOT, stdout=subprocess.DEVNULL)
+                                 "--interval", str(INTERVAL_S)], cwd=ROOT, stdout=subprocess.DEVNULL)
     postgres, redis = Postgres(binaries()), RedisServer()
     try:
         with postgres.database() as url:
@@ -110,9 +109,9 @@ def test_two_hundred_streams_survive_all_of_it(estate, capsys):
         last = account.frames[-1]
         if last.event == "chat_completed":
             assert account.text == WHOLE
-        else:
+        else:  # one worker died; a machine that stands still for 3 s makes a second one seem to
             assert last.data["code"] == "interrupted" and last.data["message"] and WHOLE.startswith(account.text)
-    assert ends["chat_completed"] >= STREAMS * 0.8
+    assert ends["chat_completed"] >= STREAMS * 0.9
     assert max(account.attempts for account in accounts) > 1, "something was taken over"
     client = Client(estate.nginx.url, user="traveller 0")
     for account in accounts[::20]:
