@@ -195,6 +195,9 @@ class ChatService:
             ended = self._guarded(turn, answer, work)
             if ended is not None:
                 self._end(turn, turn_log, answer, *ended)
+        except Exception:
+            self._streams.lose(turn.id)  # its readers wait for whoever takes the turn up again
+            raise
         finally:
             budget.stop()
             budget.close()

@@ -47,7 +47,7 @@ class Settings:
     heartbeat_s: float = 1.0                # of a worker, in the database
     worker_gone_s: float = 5.0              # without a heartbeat its turns are taken over
     takeover_max_age_s: float = 600.0       # an older turn ends with an error, its text kept
-    max_attempts: int = 2                   # of one turn that end with their worker's death
+    max_attempts: int = 2                   # of one turn that came to nothing; a restart in order does not count
     turn_budget_s: float = 600.0            # a turn ends after this, whatever it does
     drain_s: float = 20.0                   # on shutdown, how long running turns may take to finish
 

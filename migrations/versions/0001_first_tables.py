@@ -68,7 +68,6 @@ def upgrade() -> None:
     sa.Column('trace_id', sa.String(length=32), nullable=False),
     sa.Column('status', sa.String(length=10), nullable=False),
     sa.Column('attempt', sa.Integer(), nullable=False),
-    sa.Column('crashes', sa.Integer(), server_default='0', nullable=False),
     sa.Column('worker_id', sa.String(length=26), nullable=False),
     sa.Column('stop_requested', sa.Boolean(), nullable=False),
     sa.Column('idempotency_key', sa.String(length=255), nullable=True),

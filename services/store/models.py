@@ -80,7 +80,7 @@ class Turn(Base):
     """One question being answered, and its log's name: `id` is the stream's id.
 
     `status` is running, completed, stopped or failed; it leaves running once, by compare-and-set with `attempt`.
-    `crashes` counts the attempts whose worker died; one that leaves in order hands its turns over, and is not counted.
+    `crashes` counts the attempts that came to nothing, but not those of workers that left in order and handed them over.
     `retired_at` tells that the log has been deleted.
     """
 

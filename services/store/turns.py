@@ -155,10 +155,10 @@ def claim(session: Session, turn: Turn, worker_id: str) -> Claimed | None:
     """
     if not beat(session, worker_id):
         return None
+    # 0 of a worker that left in order, whose row may be gone by now. One that takes its own turn up again could not end it.
     seen_at = session.scalar(select(Worker.seen_at).where(Worker.id == turn.worker_id))
-    has_died = turn.worker_id != worker_id and seen_at != 0.0
     as_found = (Turn.id == turn.id, Turn.status == "running", Turn.attempt == turn.attempt, Turn.worker_id == turn.worker_id)
-    mine = update(Turn).where(*as_found).values(worker_id=worker_id, attempt=turn.attempt + 1, crashes=turn.crashes + has_died)
+    mine = update(Turn).where(*as_found).values(worker_id=worker_id, attempt=turn.attempt + 1, crashes=turn.crashes + bool(seen_at))
     if session.execute(mine).rowcount != 1:
         return None
     session.refresh(turn := session.get(Turn, turn.id))

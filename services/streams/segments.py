@@ -181,7 +181,7 @@ class SegmentWriter:
         won = ending.done.get()
         if won:
             turn.close(frame)
-        else:
+        elif self._live.get(turn.turn_id, turn) is turn:  # else a later attempt of it already runs here
             self._on_lost(turn.turn_id)
         return won
 
@@ -198,7 +198,7 @@ class SegmentWriter:
         while True:
             self._wake.wait()
             self._wake.clear()
-            while self._live:
+            while self._live or self._endings:  # what nobody follows any more ends too: lost, or its conversation deleted
                 with self._committing:
                     self._round(due=time.monotonic() >= self._due_at)
                 while not self._endings and (left := self._due_at - time.monotonic()) > 0:
@@ -211,7 +211,8 @@ class SegmentWriter:
             self._round(due=True)
             self._left = True  # a later heartbeat would claim the turns back
             self._live.clear()
-            for ending in self._endings:
+            endings, self._endings = self._endings, []
+            for ending in endings:
                 ending.done.set(False)
         gone = update(Worker).where(Worker.id == self._worker_id).values(seen_at=0.0)
         try:
@@ -274,10 +275,13 @@ class SegmentWriter:
             if turn is not None and turn.attempt == segment.attempt and segment.turn_id in owned:
                 turn.mark_stored(segment.seq_to, self._keep)
         for ending in endings:
-            self._live.pop(ending.log.turn_id, None)
+            if self._live.get(ending.log.turn_id) is ending.log:
+                del self._live[ending.log.turn_id]
             live.pop(ending.log.turn_id, None)
             ending.done.set(ending.attempt in won)
         for turn_id, turn in live.items():
+            if self._live.get(turn_id) is not turn:
+                continue
             attempt, stop_requested = owned.get(turn_id, (0, False))
             if attempt != turn.attempt:
                 self._live.pop(turn_id, None)

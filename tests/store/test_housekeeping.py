@@ -5,8 +5,9 @@ import time
 import gevent
 import pytest
 from gevent.event import Event as Gate
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
+from services.answer import Answer
 from services.errors import Unavailable
 from services.store import turns
 from services.store.models import Message, Turn, User, Worker, new_id
@@ -98,6 +99,65 @@ def test_a_turn_whose_workers_die_is_not_tried_for_ever(app, client, make_app, l
     frames = frames_of(last.test_client().get(f"/api/chat/streams/{stream_id}", headers={"X-User-Id": "ann"}))
     assert (frames[-1].event, frames[-1].data["code"], text_of(frames)) == ("error", "interrupted", "three four")
     assert (turn_of(last, stream_id).attempt, turn_of(last, stream_id).crashes) == (3, 2)
+
+
+def test_a_turn_that_its_own_worker_cannot_end_is_not_tried_for_ever(app, client, llm, monkeypatch):
+    monkeypatch.setattr(Answer, "columns", lambda self, event: 1 / 0)
+    response = post(client, userId="ann")
+    stream_id = response.headers["Location"].rsplit("/", 1)[1]
+    services = services_of(app)
+    for _ in range(8):
+        gevent.sleep(0.1)
+        services.housekeeping.mend()
+    assert turn_of(app, stream_id).crashes > services.settings.max_attempts
+    assert len(llm.requests) == services.settings.max_attempts, "what cannot be stored is not paid for again and again"
+    monkeypatch.undo()
+    for _ in range(2):
+        services.housekeeping.mend()
+    assert frames_of(response)[-1].data["code"] == "interrupted", "its reader has heard of it"
+
+
+def test_a_worker_that_has_left_and_is_cleaned_away_took_no_attempt(app, client, make_app, llm):
+    llm.play(began(), *words("one two"), Gate())
+    stream_id = post(client, userId="ann").headers["Location"].rsplit("/", 1)[1]
+    until_stored(app, stream_id, 3)
+    services = services_of(app)
+    services.chat.hand_over()
+    services.database.write(lambda session: session.execute(delete(Worker).where(Worker.id == services.chat._worker.id)))
+    adopt(other := make_app())
+    assert (turn_of(other, stream_id).attempt, turn_of(other, stream_id).crashes) == (2, 0)
+
+
+def test_the_late_end_of_an_attempt_leaves_the_next_one_on_the_same_worker_alone(app, client, llm, monkeypatch):
+    services, held = services_of(app), Gate()
+    monkeypatch.setattr(Answer, "check_figures", lambda self, question: held.wait())  # past the last wait that can be interrupted
+    stream_id = post(client, userId="ann").headers["Location"].rsplit("/", 1)[1]
+    until_stored(app, stream_id, 3)
+    llm.play(began(), *words("three four"), going_on := Gate(), finished(2))
+    claimed = services.database.write(lambda session: turns.claim(session, session.get(Turn, stream_id), services.chat._worker.id))
+    monkeypatch.undo()
+    services.chat.take_over(claimed)
+    until_stored(app, stream_id, 3, attempt=2)
+    held.set()
+    gevent.sleep(0.5)
+    going_on.set()
+    with gevent.Timeout(5):
+        while turn_of(app, stream_id).status == "running":
+            gevent.sleep(0.02)
+    assert (turn_of(app, stream_id).status, turn_of(app, stream_id).attempt) == ("completed", 2)
+
+
+def test_an_answer_that_ends_after_its_conversation_was_deleted_holds_up_nobody(app, client, llm, monkeypatch):
+    services, held = services_of(app), Gate()
+    monkeypatch.setattr(Answer, "check_figures", lambda self, question: held.wait())
+    stream_id = post(client, userId="ann").headers["Location"].rsplit("/", 1)[1]
+    until_stored(app, stream_id, 3)
+    assert client.delete(f"/api/conversations/{turn_of(app, stream_id).conversation_id}", headers={"X-User-Id": "ann"}).status_code == 204
+    gevent.sleep(0.5)
+    held.set()
+    with gevent.Timeout(3):
+        while services.chat.running:
+            gevent.sleep(0.02)
 
 
 def test_only_one_of_two_workers_gets_an_orphan(app, client, make_app, llm):

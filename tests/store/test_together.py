@@ -1,11 +1,13 @@
 """What many ask at the same moment is one transaction, and each gets its own answer."""
 
+import time
+
 import gevent
 import pytest
 from gevent.event import Event
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from services.store.together import MOST, Together
+from services.store.together import BREATH_S, MOST, Together
 
 
 class Book:
@@ -101,5 +103,16 @@ def test_a_loop_that_is_never_idle_does_not_hold_up_who_waits(book):
     try:
         assert book.ask(1, 2) == [10, 20]
         assert book.together.do(3) == 30
+    finally:
+        busy.kill()
+
+
+def test_nor_does_it_those_that_must_be_alone(book):
+    """Each of them is a transaction; were the wait the same after one as after many, there would be 20 a second."""
+    busy = gevent.spawn(lambda: [gevent.sleep(0) for _ in iter(int, 1)])
+    try:
+        began = time.monotonic()
+        assert len(book.ask(*range(-1, -41, -1))) == 40
+        assert time.monotonic() - began < 40 * BREATH_S
     finally:
         busy.kill()
