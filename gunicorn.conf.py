@@ -54,7 +54,8 @@ limit_request_fields = 64
 limit_request_field_size = 8190
 forwarded_allow_ips = ",".join(words(settings.trusted_proxies)) or "127.0.0.1"
 secure_scheme_headers = {}    # the application reads X-Forwarded-Proto itself, from named proxies only
-timeout = 60                  # catches only a blocked event loop, and then ends every stream of the worker
+# Catches only a blocked event loop, and then ends every stream of the worker. One that drains tells nobody that it lives.
+timeout = max(60, int(settings.drain_s) + 15)
 graceful_timeout = int(settings.drain_s) + 10
 max_requests = 0              # a count of requests says nothing about streams
 control_socket_disable = True

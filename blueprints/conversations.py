@@ -8,7 +8,8 @@ from flask import Blueprint, Response, jsonify, request
 from blueprints.edge import asking, json_body, services
 from services import export
 from services.errors import InvalidRequest
-from services.questions import one_of, text_of
+from services.questions import one_of, printable, text_of
+from services.store.models import is_id
 
 blueprint = Blueprint("conversations", __name__, url_prefix="/api/conversations")
 
@@ -20,7 +21,10 @@ MAX_PAGE = 200
 def index() -> Response:
     limit = _number("limit", 50)
     before = _number("before", None)
-    found = services().conversations.recent(asking(), limit=max(1, min(int(limit), MAX_PAGE)), before=before)
+    before_id = request.args.get("beforeId", "")
+    if before_id and not is_id(before_id):
+        raise InvalidRequest(f"{printable(before_id)!r} is not an id", field="beforeId")
+    found = services().conversations.recent(asking(), limit=max(1, min(int(limit), MAX_PAGE)), before=before, before_id=before_id)
     return jsonify(conversations=found)
 
 

@@ -40,25 +40,32 @@ class Charges:
         if 0 < self._settings.concurrent_turns <= self._running[charge.user_id]:
             raise RateLimited(f"{self._settings.concurrent_turns} of your answers are being written; wait for one of them.",
                               retry_after=BUSY_S, limit="concurrent_turns")
-        self._limits.admit(charge.user_id, address)
-        held = Turn(id=charge.id, user_id=charge.user_id, started_at=time.time())
-        refusal, = self._database.write_plainly(lambda connection: self._limits.reserve(connection, [(held, address)]))
-        if refusal is not None:
-            raise refusal
-        self._running[charge.user_id] += 1
+        self._running[charge.user_id] += 1  # before anything waits: who asks meanwhile has to see it
+        try:
+            self._limits.admit(charge.user_id, address)
+            held = Turn(id=charge.id, user_id=charge.user_id, started_at=time.time())
+            refusal, = self._database.write_plainly(lambda connection: self._limits.reserve(connection, [(held, address)]))
+            if refusal is not None:
+                raise refusal
+        except BaseException:
+            self._forget(charge)
+            raise
         return charge
 
     def close(self, charge: Charge, trail: Trail) -> None:
         """Put what was used in place of what was reserved, however the completion ended."""
         if not self._settings.rate_limits:
             return
-        self._running[charge.user_id] -= 1
-        if not self._running[charge.user_id]:
-            del self._running[charge.user_id]
+        self._forget(charge)
         usage = {"promptTokens": sum(each.prompt_tokens for each in trail.usage),
                  "completionTokens": sum(each.completion_tokens for each in trail.usage),
                  "byAttempt": [wire(each) for each in trail.usage]}
         self._database.write_plainly(lambda connection: self._limits.settle(connection, [(charge.id, {"made": {"usage": usage}})]))
+
+    def _forget(self, charge: Charge) -> None:
+        self._running[charge.user_id] -= 1
+        if not self._running[charge.user_id]:
+            del self._running[charge.user_id]
 
 
 def _stranger(address: str | None) -> str:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from gevent.hub import get_hub
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from services.errors import NotFound
@@ -27,12 +27,14 @@ class Conversations:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def recent(self, user_id: str | None, *, limit: int = PAGE, before: float | None = None) -> list[dict[str, object]]:
-        """Conversations by last change, newest first; `before` is the `updatedAt` (seconds) of the last page's end."""
+    def recent(self, user_id: str | None, *, limit: int = PAGE, before: float | None = None,
+               before_id: str = "") -> list[dict[str, object]]:
+        """Conversations by last change, newest first; `before` and `before_id` are `updated` (seconds) and `id` of the last
+        page's end. What begins together changes at the same moment, so the time alone is no place to go on from."""
         wanted = select(Conversation).where(Conversation.user_id == user_id)
         if before is not None:
-            wanted = wanted.where(Conversation.updated_at < before)
-        wanted = wanted.order_by(Conversation.updated_at.desc()).limit(limit)
+            wanted = wanted.where(tuple_(Conversation.updated_at, Conversation.id) < tuple_(before, before_id))
+        wanted = wanted.order_by(Conversation.updated_at.desc(), Conversation.id.desc()).limit(limit)
         return self._database.read(lambda session: [_summary(found) for found in session.scalars(wanted)])
 
     def get(self, user_id: str | None, conversation_id: str, *, leaf: str | None = None) -> dict[str, object]:

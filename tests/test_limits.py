@@ -5,21 +5,25 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
+import gevent
 import pytest
 import sqlalchemy
 from flask import Flask
 
 from app import create_app
+from services.errors import RateLimited
 from services.limits import network_of
 from services.llm.deltas import Began, Content, Finished, Usage
+from services.llm.trail import Trail
 from services.rates import Rates, Window
 from services.settings import Settings
 from services.store import spending
 from tests.support.fake_provider import STALL, FakeProvider, chunk, events, ok
-from tests.support.fixtures import openai_at
+from tests.support.fixtures import openai_at, services_of
 from tests.support.redis_server import RedisServer
 from tests.support.server import Server
 from tests.support.sse_client import Client
@@ -222,6 +226,20 @@ def test_a_hundred_streams_of_one_user_get_429_beyond_the_limit_and_nobody_else_
         assert again.status == 200, "a stopped turn makes room"
     for connection in [*opened, other]:
         connection.close()
+
+
+def test_completions_at_the_same_moment_are_counted_before_any_of_them_waits(make: Callable[..., Flask]) -> None:
+    charges, admitted = services_of(make(RATE_LIMITS="on", CONCURRENT_TURNS="3")).completions._charges, []
+
+    def come() -> None:
+        with suppress(RateLimited):
+            admitted.append(charges.open("ann", None))
+
+    gevent.joinall([gevent.spawn(come) for _ in range(10)], raise_error=True)
+    assert len(admitted) == 3
+    charges.close(admitted.pop(), Trail())
+    come()
+    assert len(admitted) == 3, "one that has ended makes room"
 
 
 def test_what_a_killed_server_reserved_is_settled_by_the_one_that_takes_over(

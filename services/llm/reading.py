@@ -107,7 +107,9 @@ class Reading:
             with self._cancellation.interruptible():
                 if self._seat is None:
                     self._body.timeout(limit - time.monotonic())
-                elif not self._body.ready and not self._seat.wait(limit):
+                elif self._body.ready:
+                    return self._read_on(limit)
+                elif not self._seat.wait(limit):
                     raise TimeoutError
                 return self._body.read()
         except TimeoutError:
@@ -116,6 +118,14 @@ class Reading:
             raise ProviderFailed(self._late()) from None
         except BodyBroken:
             return b""
+
+    def _read_on(self, limit: float) -> bytes:
+        """More has arrived than one read takes, or so it seemed: then the wait for it is under the same clock as any other."""
+        self._body.timeout(limit - time.monotonic())
+        try:
+            return self._body.read()
+        finally:
+            self._body.timeout(self._clocks.between)
 
     def _late(self) -> Failure:
         if time.monotonic() >= self._deadline:

@@ -112,7 +112,8 @@ class ChatWire:
         reason = choice.get("finish_reason")
         if type(delta) is dict:
             content = delta.get("content")
-            if content and type(content) is str and len(delta) <= 2 and not reason:
+            alone = len(delta) == 1 or len(delta) == 2 and "role" in delta
+            if alone and content and type(content) is str and not reason:
                 self._channels.say(content, out)  # the way of nearly every chunk
                 return
             self._delta(delta, out)

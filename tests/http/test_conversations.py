@@ -2,9 +2,11 @@
 
 import pytest
 from gevent.event import Event as Gate
+from sqlalchemy import update
 
+from services.store.models import Conversation
 from tests.http.asking import STREAM, ask, error_of, frames_of, post
-from tests.support.fixtures import until_stored
+from tests.support.fixtures import services_of, until_stored
 from tests.support.llm import ANSWER, began, finished, words, written
 
 
@@ -257,3 +259,14 @@ def test_the_cookie_cannot_be_read_by_scripts_or_forged(app, client):
     payload, when, signature = cookie.split("=", 1)[1].split(";")[0].split(".")
     forged.set_cookie("tickertape", ".".join((payload, when, signature[::-1])))
     assert forged.get("/api/conversations").get_json() == {"conversations": []}
+
+
+def test_pages_of_conversations_that_changed_at_the_same_moment_leave_none_out(app, client):
+    ids = {started(ask(client, f"Question {number}"))["conversationId"] for number in range(5)}
+    services_of(app).database.write(lambda session: session.execute(update(Conversation).values(updated_at=1_790_000_000.0)))
+    seen, place = [], {}
+    while page := client.get("/api/conversations", query_string={"limit": 2} | place).get_json()["conversations"]:
+        seen += [each["id"] for each in page]
+        place = {"before": page[-1]["updated"], "beforeId": page[-1]["id"]}
+    assert len(seen) == 5 and set(seen) == ids
+    assert error_of(client.get("/api/conversations?before=1&beforeId=x")) == (400, "invalid_request", "beforeId")

@@ -149,6 +149,16 @@ def test_tokens_arrive_within_a_beat_and_the_first_at_once(house):
     assert len({round(moment, 2) for moment in got}) < 25, "tokens that arrived together are given out together"
 
 
+def test_a_flood_is_read_under_the_same_clocks(house):
+    """After a large read the next one does not wait for the beat; it may not wait for longer than the clock says either."""
+    house.build(clocks=Clocks(connect=3, headers=3, first_content=3, between=6, turn=20, tail=0.2), read_interval=0.04)
+    house.first.play(ok(), events(*tokens(5)), 0.1, events(*tokens(200, start=5), stop()), STALL)
+    began = time.monotonic()
+    seen = house.ask()
+    assert seen.finished.reason == "stop" and seen.text.endswith("word204 ")
+    assert time.monotonic() - began < 3
+
+
 def test_idle_is_told_each_time_everything_has_been_given_out(house):
     house.first.play(ok(), events(*tokens(5)), 0.1, events(*tokens(5)), 0.1, events(stop()), DONE, END)
     batches, batch = [], []

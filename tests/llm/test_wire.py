@@ -131,6 +131,11 @@ QUIRKS: dict[str, tuple[bytes, list[object]]] = {
         ),
         [Named("fake-1"), ToolCall(0, "call_1", "bars", ""), ToolCall(0, None, None, '{"symbol"'), Ended("tool_calls")],
     ),
+    "text and a tool call in one": (
+        deltas(chunk("a", tool_calls=[{"index": 0, "id": "call_1", "function": {"name": "bars", "arguments": "{}"}}])),
+        [Named("fake-1"), Content("a"), ToolCall(0, "call_1", "bars", "{}")],
+    ),
+    "text and a thought in one": (deltas(chunk("a", reasoning_content="hm")), [Named("fake-1"), Reasoning("hm"), Content("a")]),
     "one malformed event": (deltas(chunk("a")) + b"data: {not json\n\n" + deltas(chunk("b"), stop()), [Named("fake-1"), Content("a"), Content("b"), Ended("stop")]),
     "three malformed events": (deltas(chunk("a")) + b"data: {not json\n\n" * 3 + deltas(chunk("b")), [Named("fake-1"), Content("a"), Broken("malformed")]),
     "[DONE] alone": (deltas(chunk("a")) + b"data: [DONE]\n\n", [Named("fake-1"), Content("a"), Ended("stop")]),
