@@ -88,6 +88,7 @@ SPECS: dict[str, Spec] = {
 # What evidence and reports add to them.
 MORE: dict[str, Spec] = {
     "close": Spec("Last close", "price", "last adjusted close of the window"),
+    "above_sma200": Spec("Distance from the 200-day average", "fraction", "p[-1] / mean of the last 200 closes - 1"),
     "change_1d": Spec("Last day", "fraction", "p[-1] / p[-2] - 1"),
     "momentum_1m": Spec("Momentum, 21 days", "fraction", "p[-1] / p[-22] - 1"),
     "momentum_3m": Spec("Momentum, 63 days", "fraction", "p[-1] / p[-64] - 1"),
@@ -109,7 +110,7 @@ MORE: dict[str, Spec] = {
 }
 RECENT = 1500  # closes: a price before them weighs less than 1e-40 in any average whose last value is asked for
 AGAINST_BENCHMARK = ("beta", "alpha", "correlation")
-NEEDS = {"sma50": 50, "sma200": 200, "rsi14": 15, "macd": 26, "macd_signal": 34, "ema20": 20, "momentum_1m": 22,
+NEEDS = {"sma50": 50, "sma200": 200, "above_sma200": 200, "rsi14": 15, "macd": 26, "macd_signal": 34, "ema20": 20, "momentum_1m": 22,
          "momentum_3m": 64, "momentum_12m": 253, "bollinger_lower": 20, "bollinger_upper": 20, "average_move14": 15}
 
 
@@ -167,7 +168,7 @@ def _of_prices(bars: Bars, history: History, more: bool) -> dict[str, float]:
     low, high = ind.year_range(p)
     bands = ind.bollinger(p[-60:])
     return figures | {
-        "close": _last(p), "change_1d": ind.momentum(p, 1), "momentum_1m": ind.momentum(p, 21),
+        "close": _last(p), "above_sma200": _last(p) / figures["sma200"] - 1, "change_1d": ind.momentum(p, 1), "momentum_1m": ind.momentum(p, 21),
         "momentum_3m": ind.momentum(p, 63), "momentum_12m": ind.momentum(p, 252), "low_52w": low, "high_52w": high,
         "macd_signal": _last(line.signal), "bollinger_lower": _last(bands.lower), "bollinger_upper": _last(bands.upper),
         "ema20": _last(ind.ema(p, 20)), "volatility_1m": ind.volatility(ind.simple_returns(p[-22:])),

@@ -17,16 +17,16 @@ Measures = dict[str, dict[str, tuple[float, str]]]  # symbol -> measure -> (valu
 # The rules of a stance: measure, how much it counts, and the values at which it says -1 and +1; between them it is linear.
 _RULES: dict[str, tuple[tuple[str, float, float, float], ...]] = {
     "analyst": (("cagr", 2, -0.05, 0.15), ("sharpe", 2, -0.3, 1.0), ("total_return", 1, -0.3, 0.5), ("alpha", 1, -0.1, 0.1)),
-    "trader": (("trend", 2, -0.1, 0.1), ("momentum_3m", 2, -0.15, 0.15), ("momentum_12m", 1, -0.3, 0.3), ("rsi14", 1, 75, 35)),
+    "trader": (("above_sma200", 2, -0.1, 0.1), ("momentum_3m", 2, -0.15, 0.15), ("momentum_12m", 1, -0.3, 0.3), ("rsi14", 1, 75, 35)),
     "riskManager": (("volatility", 2, 0.45, 0.15), ("max_drawdown", 2, -0.6, -0.15), ("beta", 1, 1.8, 0.6), ("var95_historical", 1, -0.04, -0.01)),
 }
 _RULES["advisor"] = _RULES["analyst"] + _RULES["riskManager"]
 _NAMES = {
-    "cagr": "growth a year", "sharpe": "Sharpe ratio", "total_return": "total return", "alpha": "alpha", "trend": "distance from the 200-day average",
+    "cagr": "growth a year", "sharpe": "Sharpe ratio", "total_return": "total return", "alpha": "alpha", "above_sma200": "distance from the 200-day average",
     "momentum_3m": "momentum over 3 months", "momentum_12m": "momentum over 12 months", "rsi14": "RSI", "volatility": "volatility a year", "max_drawdown": "largest drawdown", "beta": "beta",
     "var95_historical": "one-day VaR at 95 %",
 }  # fmt: skip
-_FRACTIONS = {"cagr", "total_return", "alpha", "trend", "momentum_3m", "momentum_12m", "volatility", "max_drawdown", "var95_historical"}
+_FRACTIONS = {"cagr", "total_return", "alpha", "above_sma200", "momentum_3m", "momentum_12m", "volatility", "max_drawdown", "var95_historical"}
 
 
 class Desk:
@@ -103,14 +103,11 @@ def narrowed(pack: Pack, symbol: str) -> Pack:
 
 
 def measures(pack: Pack | None) -> Measures:
-    """The pack's numbers by symbol and measure; trend is the price's distance from its 200-day average."""
+    """The pack's numbers by symbol and measure."""
     found: Measures = {}
     for item in pack.items if pack is not None else ():
         if item.symbol and item.value is not None:
             found.setdefault(item.symbol, {})[item.measure] = (item.value, item.id)
-    for of in found.values():
-        if "close" in of and of.get("sma200", (0, ""))[0] > 0:
-            of["trend"] = (of["close"][0] / of["sma200"][0] - 1, of["sma200"][1])
     return found
 
 

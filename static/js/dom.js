@@ -5,6 +5,12 @@ export function slot(root, name) {
   return root.querySelector(`[data-slot="${name}"]`);
 }
 
+// Enter, neither for a new line nor for the end of a composition.
+export function asks(event) {
+  const composing = event.isComposing || event.keyCode === 229; // Safari ends composition before this Enter
+  return event.key === "Enter" && !event.shiftKey && !composing;
+}
+
 export function clone(templateId) {
   return document.getElementById(templateId).content.firstElementChild.cloneNode(true);
 }

@@ -6,6 +6,7 @@ import { hidden } from "./references.js";
 import { createChatStore } from "./store.js";
 import { Tabs } from "./tabs.js";
 import { Composer } from "./views/composer.js";
+import { watchEditors } from "./views/editor.js";
 import { EvidenceCard } from "./views/evidence.js";
 import { Palette } from "./views/palette.js";
 import { Rail, toggleTheme } from "./views/rail.js";
@@ -39,6 +40,7 @@ class Page {
     document.addEventListener("click", (event) => this.#click(event));
     document.addEventListener("submit", (event) => this.#submit(event));
     document.addEventListener("keydown", (event) => this.#key(event));
+    watchEditors(slot(document, "transcript"));
     addEventListener("popstate", () => location.pathname === this.#path || location.reload());
     this.#open(document.body.dataset.conversationId || null);
   }
@@ -134,7 +136,11 @@ class Page {
     } else if (form.matches("[data-again]")) {
       if (!this.#store.isStreaming && !this.#waiting) this.#store.regenerate(values.get("again"), this.#composer.answerer);
     } else if (form.matches("[data-edit]")) {
-      if (!this.#store.isStreaming && !this.#waiting) this.#store.edit(values.get("edit"), values.get("message"), this.#composer.answerer);
+      const message = values.get("message").trim();
+      if (message !== "" && !this.#store.isStreaming && !this.#waiting) {
+        this.#store.edit(values.get("edit"), message, this.#composer.answerer);
+        this.#composer.text.focus(); // what had it is gone
+      }
     } else return;
     event.preventDefault();
   }

@@ -124,6 +124,26 @@ def test_a_reload_in_the_middle_goes_on_without_a_lost_or_doubled_character(site
     complete(page)
     assert text_of(page) == re.sub(r"\s+", " ", expected)
     assert len(site.first.requests) and page.locator(".answer").count() == 1
+    site.first.play(*say("Next."))
+    page.fill("#question", "And then?")
+    page.keyboard.press("Enter")
+    expect(page.locator(".question")).to_have_count(2)
+    assert page.locator(".asking").last.evaluate("turn => getComputedStyle(turn).borderTopWidth") == "1px", "set apart as ever"
+
+
+def test_what_is_written_from_right_to_left_is_shown_so(site: Site, open_page: Open) -> None:
+    site.first.play(*say("مخاطر سهم AAPL أعلى."))
+    page = open_page(site.url)
+    ask(page, "ما هي مخاطر AAPL؟")
+    complete(page)
+    for place in (".question", ".answer .prose p"):
+        left, right = page.locator(place).first.evaluate("""element => {
+            const range = document.createRange(), box = element.getBoundingClientRect();
+            range.selectNodeContents(element);
+            const text = range.getBoundingClientRect();
+            return [text.left - box.left, box.right - text.right];
+        }""")
+        assert right < 2 < left, place
 
 
 def test_a_cut_connection_is_told_and_the_answer_goes_on(site: Site, proxy: Proxy, open_page: Open) -> None:
@@ -252,9 +272,18 @@ def test_again_and_edit_make_versions_one_can_go_back_to(site: Site, open_page: 
     answer(page).locator("[data-slot=older]").click()
     expect(answer(page).locator("[data-slot=body]")).to_have_text("First answer.")
     page.locator(".edit summary").click()
-    page.fill(".editor textarea", "Edited question")
-    page.locator(".editor button").click()
+    expect(page.locator(".editor textarea")).to_be_focused()
+    page.keyboard.type(", or not")
+    page.keyboard.press("Escape")
+    expect(page.locator(".editor textarea")).to_be_hidden()
+    expect(page.locator(".edit summary")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator(".editor textarea")).to_have_value("Question")
+    page.keyboard.press("ControlOrMeta+A")
+    page.keyboard.type("Edited question")
+    page.keyboard.press("Enter")
     complete(page)
+    expect(page.locator("#question")).to_be_focused()
     expect(page.locator(".question")).to_have_text(["Edited question"])
     expect(page.locator(".asked [data-slot=version]")).to_have_text("2/2")
     page.locator(".asked [data-slot=older]").click()

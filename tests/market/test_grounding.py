@@ -35,6 +35,12 @@ def test_a_borne_out_figure_names_its_item(pack) -> None:
     assert [m.evidence_id for m in marks] == ["AAPL:volatility", "AAPL:beta", "KO:beta"]
 
 
+def test_a_distance_names_the_distance_and_not_one_of_the_two_prices_it_lies_between(pack) -> None:
+    distance = next(item for item in pack.items if item.id == "AAPL:above_sma200")
+    shown = f"{distance.value * 100:.1f} %".replace("-", "−")
+    assert [m.evidence_id for m in check(f"- AAPL distance from the 200-day average {shown}: weak\n", pack)] == [distance.id]
+
+
 def test_a_mark_lies_on_code_points(pack) -> None:
     text = "📉 Ünïcode first: AAPL’s beta is 1.31 and the target is $182."
     assert [text[m.start : m.end] for m in check(text, pack)] == ["1.31", "$182"]

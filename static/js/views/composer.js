@@ -1,6 +1,6 @@
 // The composer: one form, whose fields become the body of a request. Enter asks, Shift+Enter is a new line.
 
-import { slot } from "../dom.js";
+import { asks, slot } from "../dom.js";
 import { Answerers } from "./answerers.js";
 import { Plan } from "./plan.js";
 
@@ -72,8 +72,7 @@ export class Composer {
   }
 
   #key(event) {
-    const composing = event.isComposing || event.keyCode === 229; // Safari ends composition before this Enter
-    if (event.key !== "Enter" || event.shiftKey || composing) return;
+    if (!asks(event)) return;
     event.preventDefault();
     this.#form.requestSubmit(this.#form.querySelector(".send"));
   }

@@ -63,7 +63,7 @@ export class Transcript {
     if (question.content.length > LONG_QUESTION) headline.dataset.size = "long";
     element.dataset.assistant = request.assistantType ?? "general";
     element.dataset.context = JSON.stringify(request.context ?? {});
-    slot(element, "editor").value = question.content;
+    slot(element, "editor").defaultValue = question.content;
     const chips = this.#labels(request).map((label) => {
       const chip = document.createElement("li");
       chip.className = "chip";
