@@ -43,6 +43,12 @@ class OfflineProvider:
                 if written % _PIECES_A_TURN == 0:
                     gevent.sleep(0)
 
+    def can_answer(self, request: LLMRequest) -> bool:
+        """Whether it has more to say than what it cannot do. In its place a workflow's desk answers for agents, and always can."""
+        if request.purpose == "agent" or self._desk and self._desk(request) is not None:
+            return True
+        return bool(glossary.find(request.question)) and not glossary.asks_for_more(request.question)
+
     def _answer(self, request: LLMRequest) -> Iterator[str]:
         report = self._desk(request) if self._desk else None
         if report is not None:

@@ -28,9 +28,11 @@ _TRIMMED = "The conversation was too long for the model; its oldest messages wer
 
 
 class Embedded(Protocol):
-    """The provider that needs no network: always last, and never without an answer."""
+    """The provider that needs no network: always last, and never without an answer, be it that it cannot answer."""
 
     name: str
+
+    def can_answer(self, request: LLMRequest) -> bool: ...
 
     def stream(self, request: LLMRequest, cancellation: Cancellation) -> Iterator[Content]: ...
 
@@ -175,10 +177,14 @@ class Turn:
         if step.candidate is not None:
             self._note(failure, step, run)
         following = self._plan.after(failure, step, self._means.clock(), run.committed, lambda name: self._refuse(run, name))
-        if time.monotonic() >= self._deadline:
+        if time.monotonic() >= self._deadline or run.committed and self._would_only_excuse(following):
             following = None
         self._record(run, failure.kind, wasted=following is not None)
         return following
+
+    def _would_only_excuse(self, following: Step | None) -> bool:
+        """Half an answer, marked as such, is worth more to who reads it than to be told that nobody can answer."""
+        return following is not None and following.candidate is None and not self._means.embedded.can_answer(self._request)
 
     def _note(self, failure: Failure, step: Step, run: Run) -> None:
         if run.provider not in self._failed:

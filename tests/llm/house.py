@@ -22,6 +22,10 @@ class Embedded:
 
     def __init__(self) -> None:
         self.requests: list[LLMRequest] = []
+        self.knows = True
+
+    def can_answer(self, request: LLMRequest) -> bool:
+        return self.knows
 
     def stream(self, request: LLMRequest, cancellation: Cancellation) -> Iterator[Content]:
         self.requests.append(request)

@@ -124,3 +124,12 @@ def test_a_long_answer_lets_others_work():
 @pytest.mark.parametrize("question", ["", "😀" * 32_000, "\x00\r\n\u2028", "\ud800 lone", "x" * 32_000])
 def test_no_question_breaks_it(question):
     assert "cannot answer this without a model" in answer(question)
+
+
+@pytest.mark.parametrize(("question", "known"), [
+    ("What is beta?", True), ("Who wins the next election?", False), ("How did the thing on the board do?", True),
+])
+def test_it_knows_whether_it_has_more_than_an_excuse(question, known):
+    desk = OfflineProvider(lambda request: iter(["Figures."]) if "board" in request.question else None)
+    assert desk.can_answer(request(question)) is known
+    assert ("cannot answer this" in "".join(delta.text for delta in desk.stream(request(question), Cancellation()))) is not known

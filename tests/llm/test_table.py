@@ -384,6 +384,21 @@ def test_one_malformed_event_is_skipped(house):
     assert seen.text == "ab" and seen.outcomes == [("first", "answered")]
 
 
+@pytest.mark.parametrize("knows", [True, False])
+def test_half_an_answer_is_not_given_up_for_an_excuse(build, knows):
+    """Text is shown, and nobody but the embedded provider is left: it takes over only with an answer of its own."""
+    house = build(("first",), offline=True)
+    house.embedded.knows = knows
+    for _ in range(2):  # the same provider is asked again first
+        house.first.play(ok(), events(*tokens(20)), RESET)
+    seen = house.ask()
+    if knows:
+        assert seen.text == "No model answered." and seen.switched[-1].target == "offline"
+    else:
+        assert seen.error.partial and seen.text.startswith("word0 ") and seen.text.endswith("word19 ")
+        assert not house.embedded.requests
+
+
 def test_all_fail_and_the_embedded_provider_answers(build):
     house = build(offline=True)
     for fake in house.fakes.values():
