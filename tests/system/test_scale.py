@@ -22,7 +22,7 @@ from tests.support.server import ROOT, Server, free_port, together
 from tests.support.sse_client import Client
 from tests.support.traveller import Account, Traveller
 
-STREAMS, TOKENS, INTERVAL_S = 200, 60, 0.2
+STREAMS, TOKENS, INTERVAL_S = 200, 60, 0.15
 STAYS_S = (0.5, 6.0)
 WHOLE = "".join(f"word{number} " for number in range(TOKENS))
 SEED = 20_261_123
