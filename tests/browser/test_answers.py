@@ -271,6 +271,7 @@ def test_again_and_edit_make_versions_one_can_go_back_to(site: Site, open_page: 
     expect(answer(page).locator("[data-slot=version]")).to_have_text("2/2")
     answer(page).locator("[data-slot=older]").click()
     expect(answer(page).locator("[data-slot=body]")).to_have_text("First answer.")
+    page.wait_for_load_state()  # by then its scripts are at work
     page.locator(".edit summary").click()
     expect(page.locator(".editor textarea")).to_be_focused()
     page.keyboard.type(", or not")
