@@ -279,6 +279,7 @@ def test_again_and_edit_make_versions_one_can_go_back_to(site: Site, open_page: 
     expect(page.locator(".editor textarea")).to_be_hidden()
     expect(page.locator(".edit summary")).to_be_focused()
     page.keyboard.press("Enter")
+    expect(page.locator(".editor textarea")).to_be_focused()
     expect(page.locator(".editor textarea")).to_have_value("Question")
     page.keyboard.press("ControlOrMeta+A")
     page.keyboard.type("Edited question")
