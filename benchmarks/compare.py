@@ -24,6 +24,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.server import free_port
+
 HERE = Path(__file__).parent
 CHAT = {"message": "How is it going?", "userId": "bench", "workflow": "off"}
 COMPLETION = {"model": "auto", "messages": [{"role": "user", "content": "How is it going?"}], "stream": True}
@@ -157,11 +159,6 @@ def wait_for(port: int, process: subprocess.Popen, log: Path) -> None:
         except OSError:
             time.sleep(0.05)
     sys.exit(f"{process.args[0]} did not start:\n{log.read_text(errors='replace')[-2000:]}")
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
 
 
 def processes(pid: int) -> list[int]:

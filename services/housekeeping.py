@@ -46,7 +46,8 @@ class Housekeeping:
         self._chat = chat
         self._retention = retention
 
-        self._reachable_since = time.monotonic()  # the database, seen from here
+        self._judging_since = time.monotonic()  # since when we sweep without a gap and reach the database
+        self._swept_at = time.time()
         self._suspects: set[tuple[str, int]] = set()
 
     def start(self) -> list[gevent.Greenlet]:
@@ -56,21 +57,26 @@ class Housekeeping:
     def adopt(self) -> None:
         """Take over the turns of workers that are gone. A worker that is going itself takes nothing.
 
-        After an outage of the database no worker's heartbeat is fresh, and nobody can tell yet who is gone: until
-        everybody has had the time to write one, only workers that said they leave count.
+        After an outage of the database, or a suspended host, no worker's heartbeat is fresh, and nobody can tell yet who
+        is gone: until everybody has had the time to write one, only workers that said they leave count.
         """
         if self._chat.draining:
             return
         gone_s = self._settings.worker_gone_s
-        judging = time.monotonic() - self._reachable_since >= gone_s
+        if time.time() - self._swept_at > SWEEP_S + gone_s / 2:  # the clock of heartbeats; a monotonic one may stand still in a sleep
+            self._judging_since = time.monotonic()
+        judging = time.monotonic() - self._judging_since >= gone_s
         try:
             found = self._database.read(lambda session: turns.orphans(session, self._worker.id, gone_s if judging else math.inf))
-        except Exception:
-            self._reachable_since = time.monotonic()
+            random.shuffle(found)  # several workers sweep at once: each finds some that no other has claimed yet
+            for turn in found:
+                self._take_over(turn)
+        except Exception as error:
+            if is_outage(error):
+                self._judging_since = time.monotonic()
             raise
-        random.shuffle(found)  # several workers sweep at once: each finds some that no other has claimed yet
-        for turn in found:
-            self._take_over(turn)
+        finally:
+            self._swept_at = time.time()
 
     def mend(self) -> None:
         """Take up turns that are this worker's and that nobody here answers: an outage came between claim and answer.
@@ -87,7 +93,8 @@ class Housekeeping:
     def _take_over(self, turn: Turn) -> None:
         if self._chat.draining:  # since the sweep began
             return
-        claimed = self._database.write(lambda session: turns.claim(session, turn, self._worker.id))
+        until = time.monotonic() + SWEEP_S
+        claimed = self._database.write(lambda session: turns.claim(session, turn, self._worker.id, until))
         if claimed is not None:
             log.warning("taking over a turn", extra={"turn": turn.id, "attempt": claimed.turn.attempt})
             self._chat.take_over(claimed)

@@ -148,12 +148,15 @@ class Claimed:
     earlier: list[dict[str, str]]
 
 
-def claim(session: Session, turn: Turn, worker_id: str) -> Claimed | None:
+def claim(session: Session, turn: Turn, worker_id: str, until: float = math.inf) -> Claimed | None:
     """Make a turn this worker's, as its next attempt; None when another worker was first, it has ended, or this one leaves.
+
+    None also when it is later than `until` (monotonic) before we may write: where we had to wait, whoever is said to be
+    silent may have waited too, and tells first that it lives.
 
     What is needed to go on is read in the same transaction: a turn that is claimed and cannot go on would run for ever.
     """
-    if not beat(session, worker_id):
+    if not beat(session, worker_id) or time.monotonic() > until:
         return None
     # 0 of a worker that left in order, whose row may be gone by now. One that takes its own turn up again could not end it.
     seen_at = session.scalar(select(Worker.seen_at).where(Worker.id == turn.worker_id))

@@ -490,7 +490,8 @@ def test_a_browser_that_is_still_scrolling_to_the_old_end_does_not_end_following
         setTimeout(() => scrollTo(0, known), 100);
         setTimeout(() => { document.body.dataset.known = known; }, 150);
     }, { once: true })""")
-    page.evaluate("() => scrollTo(0, document.scrollingElement.scrollHeight)")
+    page.mouse.move(600, 400)
+    page.mouse.wheel(0, 90_000)
     page.wait_for_function("() => document.body.dataset.known")
     page.wait_for_function(f"() => ({SCROLLED})() > Number(document.body.dataset.known) + 800")
     page.locator(".stop").click()

@@ -27,7 +27,7 @@ def make_old(app, seconds: float) -> None:
 def adopt(app) -> None:
     """A sweep of a worker that has been there for long enough to judge who is gone."""
     housekeeping = services_of(app).housekeeping
-    housekeeping._reachable_since = float("-inf")
+    housekeeping._judging_since, housekeeping._swept_at = float("-inf"), time.time()
     housekeeping.adopt()
 
 

@@ -9,7 +9,7 @@ import gevent
 import pytest
 import sqlalchemy
 from gevent.event import Event
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, select, text, update
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
 
@@ -124,7 +124,46 @@ def test_after_an_outage_nobody_is_judged_before_everybody_could_write_a_heartbe
     other.database.write(lambda session: session.execute(silent))
     other.housekeeping.adopt()
     assert rows(other, select(Turn.attempt).where(Turn.id == turn.id)) == [(1,)]
-    other.housekeeping._reachable_since -= 60
+    other.housekeeping._judging_since -= 60
+    other.housekeeping.adopt()
+    assert rows(other, select(Turn.attempt).where(Turn.id == turn.id)) == [(2,)]
+    hold.set()
+
+
+def silence(services, worker: str) -> None:
+    """Make a worker's last heartbeat a minute old, and let it write no other; whoever judges has been there for long."""
+    silent = update(Worker).where(Worker.id == worker).values(seen_at=time.time() - 60)
+    services.database.write(lambda session: session.execute(silent))
+    services.housekeeping._judging_since -= 60
+    services.housekeeping._swept_at = time.time()
+
+
+def test_after_a_sleep_of_the_host_nobody_is_judged_before_everybody_could_write_a_heartbeat(make_app, llm):
+    busy, other = services_of(make_app()), services_of(make_app())
+    turn, hold = held(busy, llm)
+    busy.chat.writer._heartbeat = 3600.0
+    silence(other, worker_of(busy))
+    other.housekeeping._swept_at -= 60
+    other.housekeeping.adopt()
+    assert rows(other, select(Turn.attempt).where(Turn.id == turn.id)) == [(1,)]
+    other.housekeeping._judging_since -= 60
+    other.housekeeping.adopt()
+    assert rows(other, select(Turn.attempt).where(Turn.id == turn.id)) == [(2,)]
+    hold.set()
+
+
+def test_who_had_to_wait_to_write_takes_nothing_from_those_who_waited_too(make_app, llm, monkeypatch):
+    monkeypatch.setattr("services.housekeeping.SWEEP_S", 0.2)
+    busy, other = services_of(make_app()), services_of(make_app())
+    turn, hold = held(busy, llm)
+    busy.chat.writer._heartbeat = 3600.0
+    silence(other, worker_of(busy))
+    with other.database._writing.begin() as connection:
+        connection.execute(text("LOCK TABLE workers IN EXCLUSIVE MODE" if connection.dialect.name == "postgresql" else "SELECT 1"))
+        sweep = gevent.spawn(other.housekeeping.adopt)
+        gevent.sleep(0.4)
+    sweep.get(timeout=5)
+    assert rows(other, select(Turn.attempt).where(Turn.id == turn.id)) == [(1,)]
     other.housekeeping.adopt()
     assert rows(other, select(Turn.attempt).where(Turn.id == turn.id)) == [(2,)]
     hold.set()

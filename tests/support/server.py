@@ -1,6 +1,7 @@
 """The real server: gunicorn in a process group of its own, on a free port, with its log in a file."""
 
 import os
+import random
 import re
 import signal
 import socket
@@ -28,8 +29,14 @@ _FOREIGN = ("GROQ_", "OPENAI_", "AZURE_", "LLM_", "REDIS_URL", "DATABASE_URL", "
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
+    """A port that no connection takes for itself meanwhile: the system gives those from 32768 on."""
+    while True:
+        port = random.randrange(10_000, 32_768)
+        try:
+            with socket.create_server(("127.0.0.1", port)):
+                return port
+        except OSError:
+            continue
 
 
 @dataclass

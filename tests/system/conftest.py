@@ -31,7 +31,8 @@ class Pair:
 def running_pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     folder = tmp_path_factory.mktemp("pair")
     with FakeProvider() as provider:
-        here, there = (Server(folder, environ=openai_at(provider)) for _ in range(2))
+        # Nobody is killed here. On a busy machine a disk may take longer for a heartbeat than those who kill want to wait.
+        here, there = (Server(folder, environ=openai_at(provider) | {"WORKER_GONE_S": "15"}) for _ in range(2))
         with together(here, there):
             yield Pair(here, there, provider)
 

@@ -22,12 +22,14 @@ export class Follow {
   #arrived = -Infinity; // and when
   #room = 0;
   #roomy = null; // the answer that has room below it, so that its question can stand at the top
+  #settling = 0; // frames in which the question still finds its place
 
   constructor(button) {
     this.#button = button;
     addEventListener("scroll", () => this.#look(), { passive: true });
-    addEventListener("wheel", ({ deltaY }) => deltaY < 0 && this.#settle(), { passive: true });
-    for (const input of ["touchstart", "keydown"]) addEventListener(input, () => this.#settle(), { passive: true });
+    addEventListener("wheel", ({ deltaY }) => deltaY < 0 && this.#endArriving(), { passive: true });
+    for (const input of ["touchstart", "keydown"]) addEventListener(input, () => this.#endArriving(), { passive: true });
+    for (const input of ["touchstart", "wheel"]) addEventListener(input, () => { this.#settling = 0; }, { passive: true });
     button.addEventListener("click", () => this.#jump());
   }
 
@@ -43,7 +45,10 @@ export class Follow {
     this.#roomy = answer;
     this.#make(0);
     answer.classList.add("roomy");
-    requestAnimationFrame(() => this.#toQuestion(question, answer)); // by then the field below is empty and low again
+    requestAnimationFrame(() => { // by then the field below is empty and low again
+      this.#settling = SETTLING;
+      this.#toQuestion(question, answer);
+    });
   }
 
   // Called after the page grew. What comes with the end of an answer (pictures, sources) may be a page long: then the
@@ -58,7 +63,8 @@ export class Follow {
   }
 
   // Blocks that were never in sight have a size only by estimate; coming near them corrects it, and the place with it.
-  #toQuestion(question, answer, frames = SETTLING) {
+  // A reader who goes elsewhere meanwhile is not pulled back.
+  #toQuestion(question, answer) {
     const page = document.scrollingElement;
     const bar = document.querySelector(".bar");
     const covered = getComputedStyle(bar).position === "sticky" ? bar.offsetHeight : 0;
@@ -67,7 +73,7 @@ export class Follow {
     if (lacking > 0) this.#make(Math.ceil(answer.offsetHeight + lacking));
     this.#scroll(top);
     this.#show();
-    if (frames > 0) requestAnimationFrame(() => this.#toQuestion(question, answer, frames - 1));
+    requestAnimationFrame(() => this.#settling-- > 0 && this.#toQuestion(question, answer));
   }
 
   // A property of the page, not a style of the answer: nothing in the transcript has one.
@@ -115,7 +121,7 @@ export class Follow {
     return this.#following && this.#at > this.#arrivedAt - NEAR && performance.now() - this.#arrived < A_MOMENT;
   }
 
-  #settle() {
+  #endArriving() {
     this.#arrived = -Infinity;
   }
 
