@@ -32,8 +32,9 @@ class Connection(GeventSocket):
 
 class Worker(GeventWorker):
     def handle(self, listener, client, address) -> None:
-        own = Connection(client.family, client.type, client.proto, fileno=client.detach())
-        super().handle(listener, own, address)
+        if type(client) is GeventSocket:  # gunicorn's own TLS has sockets of another class
+            client = Connection(client.family, client.type, client.proto, fileno=client.detach())
+        super().handle(listener, client, address)
 
 
 # As gunicorn has it for several workers. Of a hundred that are taken at once, the first tokens came 100 ms late.

@@ -27,9 +27,9 @@ export class Follow {
   constructor(button) {
     this.#button = button;
     addEventListener("scroll", () => this.#look(), { passive: true });
-    addEventListener("wheel", ({ deltaY }) => deltaY < 0 && this.#endArriving(), { passive: true });
-    for (const input of ["touchstart", "keydown"]) addEventListener(input, () => this.#endArriving(), { passive: true });
-    for (const input of ["touchstart", "wheel"]) addEventListener(input, () => { this.#settling = 0; }, { passive: true });
+    addEventListener("keydown", () => this.#endArriving());
+    addEventListener("touchstart", () => this.#goesElsewhere(), { passive: true });
+    addEventListener("wheel", ({ deltaY }) => this.#goesElsewhere(deltaY < 0), { passive: true });
     button.addEventListener("click", () => this.#jump());
   }
 
@@ -119,6 +119,11 @@ export class Follow {
   // gone further: no way up of the reader's, unless they do something else.
   #isArriving() {
     return this.#following && this.#at > this.#arrivedAt - NEAR && performance.now() - this.#arrived < A_MOMENT;
+  }
+
+  #goesElsewhere(up = true) {
+    this.#settling = 0;
+    if (up) this.#endArriving();
   }
 
   #endArriving() {
