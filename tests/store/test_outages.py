@@ -112,38 +112,26 @@ def test_a_worker_whose_row_was_cleaned_away_in_its_sleep_still_owns_what_it_beg
     hold.set()
 
 
-def test_after_an_outage_nobody_is_judged_before_everybody_could_write_a_heartbeat(make_app, llm, monkeypatch):
-    busy, other = services_of(make_app()), services_of(make_app())
-    turn, hold = held(busy, llm)
-    busy.chat.writer._heartbeat = 3600.0
-    monkeypatch.setattr(other.database, "read", lambda work: (_ for _ in ()).throw(away()))
-    with pytest.raises(OperationalError):
-        other.housekeeping.adopt()
-    monkeypatch.undo()
-    silent = update(Worker).where(Worker.id == worker_of(busy)).values(seen_at=time.time() - 60)
-    other.database.write(lambda session: session.execute(silent))
-    other.housekeeping.adopt()
-    assert rows(other, select(Turn.attempt).where(Turn.id == turn.id)) == [(1,)]
-    other.housekeeping._judging_since -= 60
-    other.housekeeping.adopt()
-    assert rows(other, select(Turn.attempt).where(Turn.id == turn.id)) == [(2,)]
-    hold.set()
-
-
 def silence(services, worker: str) -> None:
-    """Make a worker's last heartbeat a minute old, and let it write no other; whoever judges has been there for long."""
+    """Make a worker's last heartbeat a minute old; whoever judges has been there for longer."""
     silent = update(Worker).where(Worker.id == worker).values(seen_at=time.time() - 60)
     services.database.write(lambda session: session.execute(silent))
     services.housekeeping._judging_since -= 60
     services.housekeeping._swept_at = time.time()
 
 
-def test_after_a_sleep_of_the_host_nobody_is_judged_before_everybody_could_write_a_heartbeat(make_app, llm):
+@pytest.mark.parametrize("after", ["an outage", "a sleep of the host"])
+def test_nobody_is_judged_before_everybody_could_write_a_heartbeat_again(make_app, llm, monkeypatch, after):
     busy, other = services_of(make_app()), services_of(make_app())
     turn, hold = held(busy, llm)
     busy.chat.writer._heartbeat = 3600.0
     silence(other, worker_of(busy))
-    other.housekeeping._swept_at -= 60
+    if after == "an outage":
+        with monkeypatch.context() as patch, pytest.raises(OperationalError):
+            patch.setattr(other.database, "read", lambda work: (_ for _ in ()).throw(away()))
+            other.housekeeping.adopt()
+    else:
+        other.housekeeping._swept_at -= 60
     other.housekeeping.adopt()
     assert rows(other, select(Turn.attempt).where(Turn.id == turn.id)) == [(1,)]
     other.housekeeping._judging_since -= 60
