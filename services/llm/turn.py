@@ -176,7 +176,7 @@ class Turn:
         """Tell the circuits and the operator, and ask the plan how to go on."""
         if step.candidate is not None:
             self._note(failure, step, run)
-        following = self._plan.after(failure, step, self._means.clock(), run.committed, lambda name: self._refuse(run, name))
+        following = self._plan.after(failure, step, self._means.clock(), run.committed, lambda refused: self._refuse(run, refused))
         if time.monotonic() >= self._deadline or run.committed and self._would_only_excuse(following):
             following = None
         self._record(run, failure.kind, wasted=following is not None)
@@ -199,8 +199,8 @@ class Turn:
         else:
             log.warning("provider %s failed: %s (HTTP %s)", run.provider, failure.kind, failure.status)
 
-    def _refuse(self, run: Run, parameter: str) -> bool:
-        return self._means.providers[run.provider].payloads.refuse(self._request, run.asked, parameter)
+    def _refuse(self, run: Run, failure: Failure) -> bool:
+        return self._means.providers[run.provider].payloads.refuse(self._request, run.asked, failure)
 
     def _abandoned(self, step: Step, run: Run) -> None:
         """Stopped, or left by its consumer: no verdict on the provider, but what was used is noted."""
