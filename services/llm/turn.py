@@ -166,7 +166,7 @@ class Turn:
         if step.candidate is not None:
             step.candidate.succeeded()
             self._means.announce(run.provider)
-        self._record(run, "answered", wasted=False)
+        self._record(step, run, "answered", wasted=False)
 
     def _finished(self, run: Run) -> Finished:
         trail = self._trail
@@ -179,7 +179,7 @@ class Turn:
         following = self._plan.after(failure, step, self._means.clock(), run.committed, lambda refused: self._refuse(run, refused))
         if time.monotonic() >= self._deadline or run.committed and self._would_only_excuse(following):
             following = None
-        self._record(run, failure.kind, wasted=following is not None)
+        self._record(step, run, failure.kind, wasted=following is not None)
         return following
 
     def _would_only_excuse(self, following: Step | None) -> bool:
@@ -207,11 +207,11 @@ class Turn:
         if step.candidate is not None:
             step.candidate.released()
         if run.started is not None and not run.recorded:
-            self._record(run, "cancelled", wasted=False)
+            self._record(step, run, "cancelled", wasted=False)
 
-    def _record(self, run: Run, outcome: str, wasted: bool) -> None:
+    def _record(self, step: Step, run: Run, outcome: str, wasted: bool) -> None:
         attempt = run.attempt(outcome, self._start, time.monotonic())
-        usage = run.usage(self._request.messages, wasted, self._means.settings.prices)
+        usage = run.usage(step.messages, wasted, self._means.settings.prices)
         run.recorded = True
         self._trail.attempts.append(attempt)
         if usage is not None:

@@ -212,6 +212,15 @@ def test_usage_and_cost_of_every_attempt(house):
     assert second.cost == pytest.approx(0.001104)
 
 
+def test_an_estimate_counts_the_messages_that_were_sent(house):
+    house.build(provider_first={"window": 2000})
+    house.first.play(ok(), events(chunk("x" * 400), stop()), DONE, END)  # without a count of its own
+    seen = house.ask(messages=[{"role": "user", "content": "y" * 396}] * 60)
+    usage, sent = seen.finished.usage[0], house.first.requests[0].json()["messages"]
+    assert seen.finished.left_out == 60 - len(sent) > 0
+    assert (usage.estimated, usage.prompt_tokens) == (True, 103 * len(sent))
+
+
 def test_times_are_told(house):
     house.first.play(ok(), 0.1, events(chunk("a")), 0.1, events(chunk("b"), stop()), DONE, END)
     attempt = house.ask().finished.attempts[0]
