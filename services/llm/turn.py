@@ -176,8 +176,10 @@ class Turn:
         """Tell the circuits and the operator, and ask the plan how to go on."""
         if step.candidate is not None:
             self._note(failure, step, run)
-        following = self._plan.after(failure, step, self._means.clock(), run.committed, lambda refused: self._refuse(run, refused))
-        if time.monotonic() >= self._deadline or run.committed and self._would_only_excuse(following):
+        following = None
+        if time.monotonic() < self._deadline:  # not planned and then left: a planned step holds leases of half-open circuits
+            following = self._plan.after(failure, step, self._means.clock(), run.committed, lambda refused: self._refuse(run, refused))
+        if run.committed and self._would_only_excuse(following):  # it holds none
             following = None
         self._record(step, run, failure.kind, wasted=following is not None)
         return following

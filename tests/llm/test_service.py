@@ -14,6 +14,7 @@ from services.llm.config import load
 from services.llm.deltas import Attempt, LLMRequest, Usage
 from services.llm.observer import Observer
 from services.llm.prices import Price, PriceTable
+from services.llm.routes import Board
 from services.llm.service import LLMService
 from tests.llm.house import FAST, HELLO, House
 from tests.llm.test_wire import QUIRKS, deltas
@@ -76,6 +77,20 @@ def test_half_open_lets_one_of_many_through(house):
     assert [one.text for one in seen] == [HELLO] * 6
     assert sorted(one.finished.provider for one in seen) == ["first"] + ["second"] * 5
     assert house.ask().finished.provider == "first"
+
+
+def test_who_is_not_asked_any_more_at_the_deadline_can_be_tried_by_the_next(house):
+    """The first keeps the turn waiting to its deadline; the second, half-open, would have been next and is never asked."""
+    board = Board()
+    hurried = replace(house.settings, clocks=replace(FAST, turn=0.3, headers=5.0, first_content=5.0))
+    patient, house.service = (LLMService(settings, board=board, clock=house.time) for settings in (house.settings, hurried))
+    board.provider("second").told(house.time.now, "server_error")
+    house.first.play(STALL)
+    seen = house.ask()
+    assert seen.error and [attempt.provider for attempt in seen.trail.attempts] == ["first"]
+    house.service.close()
+    house.service = patient
+    assert house.ask(provider="second").outcomes == [("second", "answered")]
 
 
 def test_an_open_circuit_is_skipped_in_under_a_millisecond(house):
