@@ -10,7 +10,7 @@ import gevent
 
 from services.cancellation import Cancellation
 from services.llm import fitting
-from services.llm.config import LLMSettings
+from services.llm.config import LLMSettings, spoken
 from services.llm.deltas import Began, Content, Delta, Finished, LLMRequest, Reasoning, Switched, ToolCall
 from services.llm.errors import LLMFailed, failed
 from services.llm.failures import Failure, Trip
@@ -108,7 +108,7 @@ class Turn:
         if last.provider == run.provider and not last.committed and not trimmed:
             return None
         self._means.observer.switched(last.provider, run.provider, failure)
-        message = f"{last.provider} could not answer; {run.provider} goes on."
+        message = f"{last.provider} could not answer; {spoken(run.provider)} goes on."
         if last.provider == run.provider:
             message = _TRIMMED if trimmed else f"{last.provider} broke off and is asked again."
         mode = "restart" if last.committed else "before_first_token"

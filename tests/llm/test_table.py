@@ -467,6 +467,7 @@ def test_all_fail_and_the_embedded_provider_answers(build):
     seen = house.ask()
     assert seen.text == "No model answered." and seen.finished.provider == "offline"
     assert [switch.target for switch in seen.switched] == ["second", "offline"]
+    assert [switch.message for switch in seen.switched] == ["first could not answer; second goes on.", "second could not answer; the built-in desk goes on."]
     assert house.embedded.requests[0].extra["providers_failed"] == ("first", "second")
     house.is_well()
 
