@@ -20,11 +20,16 @@ LAST = re.compile(
 
 @dataclass(frozen=True)
 class Window:
-    """`start` and `end` are days, both included; None is as far as the data go. `label` is how a sentence calls it."""
+    """`start` and `end` are days, both included; None is as far as the data go."""
 
     start: date | None
     end: date | None
-    label: str
+
+    def __str__(self) -> str:
+        """As a sentence says it, by its dates: "the last year" of old data would be taken for the one before today."""
+        if self.start is None:
+            return f"until {self.end}"
+        return f"since {self.start}" if self.end is None else f"from {self.start} to {self.end}"
 
 
 def window(question: str, timeframe: str | None, last: date) -> Window:
@@ -40,9 +45,9 @@ def valid(timeframe: str) -> bool:
 def _chosen(timeframe: str, last: date) -> Window | None:
     text = timeframe.strip().lower()
     if text in ("max", "all", "full"):
-        return Window(None, last, "the whole record")
+        return Window(None, last)
     if text == "ytd":
-        return Window(date(last.year, 1, 1), last, f"{last.year} to date")
+        return Window(date(last.year, 1, 1), last)
     match = FRAME.fullmatch(text)
     return _back(match[1], match[2], last) if match and int(match[1]) else None
 
@@ -50,11 +55,11 @@ def _chosen(timeframe: str, last: date) -> Window | None:
 def _spoken(question: str, last: date) -> Window | None:
     if match := SPAN.search(question):
         first, second = sorted((int(match[1]), int(match[2])))
-        return Window(date(first, 1, 1), date(second, 12, 31), f"{first} to {second}")
+        return Window(date(first, 1, 1), date(second, 12, 31))
     if match := SINCE.search(question):
-        return Window(date(int(match[1]), 1, 1), last, f"since {match[1]}") if int(match[1]) <= last.year else None
+        return Window(date(int(match[1]), 1, 1), None)
     if match := WITHIN.search(question):
-        return Window(date(int(match[1]), 1, 1), date(int(match[1]), 12, 31), match[1])
+        return Window(date(int(match[1]), 1, 1), date(int(match[1]), 12, 31))
     if match := LAST.search(question):
         count = (match[1] or "1").lower()
         return _back(str(NUMBERS.get(count, count)), match[2], last)
@@ -72,8 +77,7 @@ def _back(count: str, unit: str, last: date) -> Window:
         before = None if year < 1900 else _clamped(year, month + 1, last.day)
     else:
         before = last - timedelta(days=number * UNITS[name])
-    label = f"the last {number} {label_unit}s" if number > 1 else f"the last {label_unit}"
-    return Window(None if before is None else before + timedelta(days=1), last, label)
+    return Window(None if before is None else before + timedelta(days=1), last)
 
 
 def _clamped(year: int, month: int, day: int) -> date:
