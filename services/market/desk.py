@@ -25,13 +25,13 @@ from services.market.portfolio import capital, weights
 from services.market.report import write_report
 from services.market.sources import Found, Sources
 from services.market.symbols import Resolution, resolve, well_formed
-from services.market.timeframe import window
+from services.market.timeframe import Window, window
 
 BENCHMARK = "^GSPC"
 LEAD = timedelta(days=420)  # calendar days before a window: 252 closes for the 52-week range, 200 for the average
 MOST_SYMBOLS = 20
 AT_ONCE = 6
-SHORT = 500  # characters; such a text is resolved here and now in 0.1 ms, the longest message takes 80
+SHORT = 500  # characters; such a text is read here and now: its symbols take 0.1 ms, those of the longest message 80
 FULL_RECORD = date(1990, 1, 1)
 FIRST_DAY = date(1900, 1, 1)  # nobody has daily prices from before
 
@@ -141,7 +141,7 @@ class MarketDesk:
         resolution = self.resolve(question, context)
         instruments = resolution.instruments[:MOST_SYMBOLS]
         today = self._sources.today()
-        asked = window(question, context.get("timeframe"), today)
+        asked = _asked(question, context.get("timeframe"), today)
         begins = min(asked.start or FULL_RECORD, today)
         notes: list[str] = []
         if len(resolution.instruments) > MOST_SYMBOLS:
@@ -229,6 +229,10 @@ def _resolved(text: str, symbols: tuple[str, ...]) -> Resolution:
     return resolve(text, symbols)
 
 
+def _asked(question: str, timeframe: str | None, last: date) -> Window:
+    return window(question, timeframe, last) if len(question) <= SHORT else off_loop(window, question, timeframe, last)
+
+
 def _windowed(
     found: Mapping[str, tuple[Found, Instrument]], question: str, timeframe: str | None, today: date, notes: list[str]
 ) -> dict[str, History]:
@@ -236,7 +240,7 @@ def _windowed(
     last = min(f.bars.last for f, _ in found.values())
     if max(f.bars.last for f, _ in found.values()) - last > timedelta(days=10):
         notes.append(f"The figures end on {last}, the last day all of them have prices for.")
-    span = window(question, timeframe, last)
+    span = _asked(question, timeframe, last)
     if (span.start and span.start > last) or (span.end and span.end < min(f.bars.first for f, _ in found.values())):
         shown = window("", timeframe, last)
         notes.append(f"There are no prices {span}; the figures are {shown}.")

@@ -13,6 +13,7 @@ QUESTIONS = (
     "How risky is AAPL compared with KO?", "40% KO, 60% MSFT", "I have $50,000: 30% JPM, 30% XOM and 40% PG?", "What about Apple in 2008?",
     "S&P 500 from 2007 to 2009", "How is the economy doing, and inflation?", "AAPL, MSFT, JPM, XOM, GE, PG, KO and PEP since 2015",
     "Toyota and Coca-Cola", "PFE over the last 5 days", "the Nasdaq in 2018", "RRC max", "AMD and BBY over the last 10 years",
+    "AAPL and KO over 5 years", "Wie liefen AAPL und KO seit 2019?",
 )
 
 
@@ -109,7 +110,8 @@ def test_its_tables_are_whole(desk) -> None:
     ("question", "dates"),
     [
         ("How did AAPL do?", "from 2021-12-29 to 2022-12-28"), ("AAPL over the last five years", "from 2017-12-29 to 2022-12-28"),
-        ("AAPL in 2008", "from 2008-01-02 to 2008-12-31"), ("AAPL since 2015", "from 2015-01-02 to 2022-12-28"),
+        ("AAPL over 5 years", "from 2017-12-29 to 2022-12-28"), ("AAPL seit 2019", "from 2019-01-02 to 2022-12-28"),
+        ("AAPL since 1950", "from 1990-01-02 to 2022-12-28"), ("AAPL in 2008", "from 2008-01-02 to 2008-12-31"), ("AAPL since 2015", "from 2015-01-02 to 2022-12-28"),
     ],
 )
 def test_a_return_names_its_dates_and_old_data_are_not_the_last_year(desk, question, dates) -> None:
