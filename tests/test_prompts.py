@@ -28,6 +28,7 @@ def test_each_assistant_is_asked_differently_under_the_same_rules():
     assert len(set(prompts.values())) == 6
     assert all("Do not tell anyone to buy, sell or hold" in text for text in prompts.values())
     assert all("Answer in the language of the question" in text for text in prompts.values())
+    assert all("never LaTeX" in text for text in prompts.values())
 
 
 @pytest.mark.parametrize("unknown", ["", "oracle", "_rules", "../errors", "General"])

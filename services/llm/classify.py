@@ -34,6 +34,14 @@ _KNOWN_CODES = {
 }
 _CODES = {code: kind for kind, codes in _KNOWN_CODES.items() for code in codes.split()}
 
+# More tokens asked for than the model writes, whatever the conversation: a smaller number would do.
+_TOO_MANY = (
+    r"supports at most \d+ completion tokens|max_(completion_)?tokens\W{1,3}must be less than or equal to"
+    r"|range of max_(completion_)?tokens|maximum allowed number of output tokens|max_(completion_)?tokens\W{1,3}integer above max"
+)
+_OF_VALUE = re.compile(rf"unsupported value|{_TOO_MANY}", re.IGNORECASE)
+_DEFAULT_ONLY = re.compile(r"only the default", re.IGNORECASE)  # to leave the parameter out is to send what is supported
+
 # Read only where code and type say nothing. The order matters: the first that matches wins.
 _MESSAGES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
     (kind, re.compile(pattern, re.IGNORECASE))
@@ -41,6 +49,7 @@ _MESSAGES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("unsupported", r"unsupported (parameter|value)|unrecognized request argument|unknown (parameter|field|argument)"
                         r"|extra_forbidden|extra (inputs|fields) (are )?not permitted|property '[^']*' is unsupported"
                         r"|(parameter|argument) [^ ]+ is not supported"),
+        ("unsupported", _TOO_MANY),
         ("context_length", r"context[ _](length|size|window)|prompt is too long|input is too long"
                            r"|too many (input |prompt )?tokens|reduce the length of (the|your) (messages|prompt)"
                            r"|exceeds? (the )?(max|maximum)[a-z ]* (input|prompt)? ?tokens"),
@@ -64,6 +73,8 @@ _STATUSES: dict[int, str] = {
 }
 _PATH = re.compile(r"""body['"],\s*['"](\w+)""")  # pydantic: 'loc': ['body', 'stream_options']
 _QUOTED = re.compile(r"""['"`]([A-Za-z_][\w.]*)['"`]|argument supplied: (\w+)|(?:parameter|argument|field):? (\w+)""", re.I)
+_TOKENS = re.compile(r"\b(max_(?:completion_)?tokens)\b")
+_MOST = re.compile(r"(?:at most|less than or equal to|<=|>|\[\s*\d+\s*,)\W{0,3}(\d{1,8})\b", re.IGNORECASE)
 _LIMIT = re.compile(
     r"(?:maximum context length is|context (?:size|window|length)[^0-9]{0,30}|limit(?: is|:)?|maximum of|max(?:imum)?:?)"
     r"\s*(\d{3,8})\b",
@@ -77,12 +88,13 @@ def classify(error: ErrorBody, status: int | None = None, headers: Mapping[str, 
     """The failure an error object is. Code, type and message outrank `status`; inside a stream there is none."""
     status = status if status is not None and status >= 400 else error.status or status
     kind = _by_words(error, status) or _by_status(status)
+    if kind == "unsupported":
+        return _unsupported(error, status)
     return Failure(
         kind,
         status,
         retry_after=retry_after(headers or {}) if kind == "rate_limited" else None,
-        param=_parameter(error) if kind == "unsupported" else "",
-        limit=_limit(error.message) if kind == "context_length" else None,
+        limit=_number(_LIMIT, error.message) if kind == "context_length" else None,
     )
 
 
@@ -139,14 +151,21 @@ def _by_status(status: int | None) -> str:
     return _STATUSES.get(status, "invalid")
 
 
+def _unsupported(error: ErrorBody, status: int | None) -> Failure:
+    of_value = error.code.lower() == "unsupported_value" or bool(_OF_VALUE.search(error.message))
+    if not of_value or _DEFAULT_ONLY.search(error.message):
+        return Failure("unsupported", status, param=_parameter(error))
+    return Failure("unsupported", status, param=_parameter(error), of_value=True, limit=_number(_MOST, error.message))
+
+
 def _parameter(error: ErrorBody) -> str:
     """The name of the refused parameter, the first part of a path such as `stream_options.include_usage`."""
     if error.param:
         return error.param.partition(".")[0]
-    match = _PATH.search(error.message) or _QUOTED.search(error.message)
+    match = _PATH.search(error.message) or _QUOTED.search(error.message) or _TOKENS.search(error.message)
     return next(filter(None, match.groups()), "").partition(".")[0] if match else ""
 
 
-def _limit(message: str) -> int | None:
-    match = _LIMIT.search(message)
+def _number(pattern: re.Pattern[str], message: str) -> int | None:
+    match = pattern.search(message)
     return int(match.group(1)) if match else None

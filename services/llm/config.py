@@ -13,6 +13,11 @@ KNOWN = ("groq", "azure", "openai")
 OFFLINE = "offline"
 
 
+def spoken(provider: str) -> str:
+    """A provider's name in a sentence for people."""
+    return "the built-in desk" if provider == OFFLINE else provider
+
+
 class SettingsError(ValueError):
     """A setting that cannot be used; the text names it and never holds a key."""
 

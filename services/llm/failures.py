@@ -12,7 +12,7 @@ class Again(Enum):
     JITTER = auto()  # after a short random pause, so that many do not come back at the same instant
     IF_ALONE = auto()  # only where no other provider could answer
     AFTER_WAIT = auto()  # the same, and only when it says that it takes at most two seconds
-    ADJUSTED = auto()  # once without the parameter it refused
+    ADJUSTED = auto()  # once without the parameter or value it refused
 
 
 class Next(Enum):
@@ -86,7 +86,8 @@ class Failure:
     status: int | None = None
     retry_after: float | None = None
     param: str = ""
-    limit: int | None = None  # tokens that would fit, where the provider said so
+    of_value: bool = False  # it is a value of `param` that is refused, not the parameter
+    limit: int | None = None  # tokens that would fit, or may be asked for, where the provider said so
 
     @property
     def policy(self) -> Policy:

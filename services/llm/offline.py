@@ -12,10 +12,6 @@ from services.llm.deltas import Content, LLMRequest
 
 Desk = Callable[[LLMRequest], Iterator[str] | None]
 
-KEYS = (
-    "`GROQ_API_KEY`, or `OPENAI_API_KEY`, or `AZURE_OPENAI_API_KEY` with `AZURE_OPENAI_ENDPOINT` and "
-    "`AZURE_OPENAI_DEPLOYMENT`, or `OPENAI_BASE_URL` of a local server"
-)
 _PIECE = re.compile(r"(?:\s*\S+){1,4}\s*|\s+")  # four words: small enough to be seen arriving, large enough not to be a frame a word
 _PIECES_A_TURN = 32  # pieces between two looks at the event loop, so that a long report lets other streams go on
 _MOST_TERMS = 3
@@ -73,7 +69,7 @@ def _notice(request: LLMRequest) -> str:
     if failed:
         names = "" if failed is True else f" ({', '.join(map(str, failed))})"
         return f"> The model providers did not answer{names}. This answer is from the built-in desk; no model wrote it."
-    return f"> No model is configured, so this answer is from the built-in desk. To add one, set {KEYS}; then restart."
+    return "> No model is configured; the built-in desk answers. To add one, set a key such as `GROQ_API_KEY` and restart: the README names all."
 
 
 def _definitions(found: list[glossary.Term], request: LLMRequest) -> Iterator[str]:

@@ -13,7 +13,7 @@ from gevent import Greenlet, getcurrent
 from gevent.hub import get_hub
 from gevent.monkey import get_original
 
-PHASES = 4        # the streams of a worker in four groups, so that many of them do not hold up the hub in one go
+PHASES = 4        # the streams of a beat in four groups, so that many of them do not hold up the hub in one go
 LATE_S = 0.1      # how often a phase looks for waits that have lasted too long
 
 BUSY, CALM = 0.8, 0.6  # of a core: from the one on a beat is lengthened, from the other on shortened again

@@ -62,14 +62,14 @@ class Plan:
                         return Failure(breaker.reason)
         return Failure("not_configured")
 
-    def after(self, failure: Failure, step: Step, now: float, committed: bool, refuse: Callable[[str], bool]) -> Step | None:
-        """What follows `failure`; None when the turn is over. `refuse` tells the provider to leave a parameter out."""
+    def after(self, failure: Failure, step: Step, now: float, committed: bool, refuse: Callable[[Failure], bool]) -> Step | None:
+        """What follows `failure`; None when the turn is over. `refuse` tells the provider to leave out what it does not take."""
         candidate, policy = step.candidate, failure.policy
         if candidate is None:
             return None
         route = candidate.route
         if policy.again is Again.ADJUSTED and not committed:
-            return self._same(step, now, forced=True) if refuse(failure.param) else None
+            return self._same(step, now, forced=True) if refuse(failure) else None
         if policy.again in (Again.FAST, Again.JITTER) and not committed and route.name not in self._again:
             self._again.add(route.name)
             if same := self._same(step, now, _FAST if policy.again is Again.FAST else self._jitter(*_JITTER)):

@@ -52,7 +52,10 @@ class Run:
         )
 
     def usage(self, messages: fitting.Messages, wasted: bool, prices: PriceTable) -> Usage | None:
-        """What it used: counted by the provider, else estimated from what it wrote; None when it never began."""
+        """What it used: counted by the provider, else estimated from the `messages` it was sent and what it wrote.
+
+        None when it never began.
+        """
         if self.counted is not None:
             prompt, completion, cost = self.counted.prompt_tokens, self.counted.completion_tokens, self.counted.cost
         elif not self.committed:

@@ -10,7 +10,7 @@ import gevent
 
 from services.cancellation import Cancellation
 from services.llm import fitting
-from services.llm.config import LLMSettings
+from services.llm.config import LLMSettings, spoken
 from services.llm.deltas import Began, Content, Delta, Finished, LLMRequest, Reasoning, Switched, ToolCall
 from services.llm.errors import LLMFailed, failed
 from services.llm.failures import Failure, Trip
@@ -108,7 +108,7 @@ class Turn:
         if last.provider == run.provider and not last.committed and not trimmed:
             return None
         self._means.observer.switched(last.provider, run.provider, failure)
-        message = f"{last.provider} could not answer; {run.provider} goes on."
+        message = f"{last.provider} could not answer; {spoken(run.provider)} goes on."
         if last.provider == run.provider:
             message = _TRIMMED if trimmed else f"{last.provider} broke off and is asked again."
         mode = "restart" if last.committed else "before_first_token"
@@ -166,7 +166,7 @@ class Turn:
         if step.candidate is not None:
             step.candidate.succeeded()
             self._means.announce(run.provider)
-        self._record(run, "answered", wasted=False)
+        self._record(step, run, "answered", wasted=False)
 
     def _finished(self, run: Run) -> Finished:
         trail = self._trail
@@ -176,10 +176,12 @@ class Turn:
         """Tell the circuits and the operator, and ask the plan how to go on."""
         if step.candidate is not None:
             self._note(failure, step, run)
-        following = self._plan.after(failure, step, self._means.clock(), run.committed, lambda name: self._refuse(run, name))
-        if time.monotonic() >= self._deadline or run.committed and self._would_only_excuse(following):
+        following = None
+        if time.monotonic() < self._deadline:  # not planned and then left: a planned step holds leases of half-open circuits
+            following = self._plan.after(failure, step, self._means.clock(), run.committed, lambda refused: self._refuse(run, refused))
+        if run.committed and self._would_only_excuse(following):  # it holds none
             following = None
-        self._record(run, failure.kind, wasted=following is not None)
+        self._record(step, run, failure.kind, wasted=following is not None)
         return following
 
     def _would_only_excuse(self, following: Step | None) -> bool:
@@ -199,19 +201,19 @@ class Turn:
         else:
             log.warning("provider %s failed: %s (HTTP %s)", run.provider, failure.kind, failure.status)
 
-    def _refuse(self, run: Run, parameter: str) -> bool:
-        return self._means.providers[run.provider].payloads.refuse(self._request, run.asked, parameter)
+    def _refuse(self, run: Run, failure: Failure) -> bool:
+        return self._means.providers[run.provider].payloads.refuse(self._request, run.asked, failure)
 
     def _abandoned(self, step: Step, run: Run) -> None:
         """Stopped, or left by its consumer: no verdict on the provider, but what was used is noted."""
         if step.candidate is not None:
             step.candidate.released()
         if run.started is not None and not run.recorded:
-            self._record(run, "cancelled", wasted=False)
+            self._record(step, run, "cancelled", wasted=False)
 
-    def _record(self, run: Run, outcome: str, wasted: bool) -> None:
+    def _record(self, step: Step, run: Run, outcome: str, wasted: bool) -> None:
         attempt = run.attempt(outcome, self._start, time.monotonic())
-        usage = run.usage(self._request.messages, wasted, self._means.settings.prices)
+        usage = run.usage(step.messages, wasted, self._means.settings.prices)
         run.recorded = True
         self._trail.attempts.append(attempt)
         if usage is not None:

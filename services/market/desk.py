@@ -31,7 +31,7 @@ BENCHMARK = "^GSPC"
 LEAD = timedelta(days=420)  # calendar days before a window: 252 closes for the 52-week range, 200 for the average
 MOST_SYMBOLS = 20
 AT_ONCE = 6
-SHORT = 500  # characters; such a text is resolved here and now in 0.1 ms, the longest message takes 80
+SHORT = 500  # characters; such a text is read here and now: its symbols take 0.1 ms, those of the longest message 80
 FULL_RECORD = date(1990, 1, 1)
 FIRST_DAY = date(1900, 1, 1)  # nobody has daily prices from before
 
@@ -141,12 +141,13 @@ class MarketDesk:
         resolution = self.resolve(question, context)
         instruments = resolution.instruments[:MOST_SYMBOLS]
         today = self._sources.today()
-        asked = window(question, context.get("timeframe"), today)
+        asked = _asked(question, context.get("timeframe"), today)
+        begins = min(asked.start or FULL_RECORD, today)
         notes: list[str] = []
         if len(resolution.instruments) > MOST_SYMBOLS:
             notes.append(f"Only the first {MOST_SYMBOLS} symbols were measured.")
-        found = self._all(instruments, (asked.start or FULL_RECORD) - LEAD, today, notes)
-        histories, span = _windowed(found, question, context.get("timeframe"), today, notes) if found else ({}, asked)
+        found = self._all(instruments, begins - LEAD, today, notes)
+        histories = _windowed(found, question, context.get("timeframe"), today, notes) if found else {}
         extra = self._macro_items(question, context, bool(instruments), notes) + self._fundamentals.items(list(histories.values()), notes)
         if not (histories or extra or notes or resolution.ambiguous or resolution.unknown):
             return evidence.EvidencePack(question=question)
@@ -154,7 +155,7 @@ class MarketDesk:
         if histories and benchmark is None:
             benchmark = self._quiet_benchmark(next(iter(histories.values())))
         subject = evidence.Subject(
-            question, resolution, span, _tolerance(context.get("riskTolerance")),
+            question, resolution, _tolerance(context.get("riskTolerance")),
             {i.symbol: w for i, w in weights(question, resolution.mentions).items()}, capital(question))
         return off_loop(evidence.build, subject, histories, benchmark, extra, notes)
 
@@ -228,28 +229,33 @@ def _resolved(text: str, symbols: tuple[str, ...]) -> Resolution:
     return resolve(text, symbols)
 
 
+def _asked(question: str, timeframe: str | None, last: date) -> Window:
+    return window(question, timeframe, last) if len(question) <= SHORT else off_loop(window, question, timeframe, last)
+
+
 def _windowed(
     found: Mapping[str, tuple[Found, Instrument]], question: str, timeframe: str | None, today: date, notes: list[str]
-) -> tuple[dict[str, History], Window]:
+) -> dict[str, History]:
     """The histories over one window, counted back from the newest day that all of them have."""
     last = min(f.bars.last for f, _ in found.values())
     if max(f.bars.last for f, _ in found.values()) - last > timedelta(days=10):
         notes.append(f"The figures end on {last}, the last day all of them have prices for.")
-    span = window(question, timeframe, last)
+    span = _asked(question, timeframe, last)
     if (span.start and span.start > last) or (span.end and span.end < min(f.bars.first for f, _ in found.values())):
-        notes.append(f"There are no prices for {span.label}; the figures are for the last year there is.")
-        span = window("", timeframe, last)
+        shown = window("", timeframe, last)
+        notes.append(f"There are no prices {span}; the figures are {shown}.")
+        span = shown
     histories = {}
     for symbol, (result, instrument) in found.items():
         end = min(span.end or last, last)
         cut = result.bars.between(None, end)
         begins = max(span.start or result.bars.first, result.bars.first)
         if not len(cut.between(begins, end)):
-            notes.append(f"There are no prices for {instrument.symbol} in {span.label}.")
+            notes.append(f"There are no prices for {instrument.symbol} {span}.")
             continue
         history = History(instrument, cut, begins, end, result.source, result.notes, result.bars.last)
         histories[symbol] = history.with_notes(*_age_notes(history, span.start, end, today))
-    return histories, span
+    return histories
 
 
 def _age_notes(history: History, start: date | None, end: date, today: date) -> list[str]:

@@ -15,7 +15,6 @@ from services.market.instruments import Instrument
 from services.market.measures import Item, measure, paired_returns
 from services.market.portfolio import blend
 from services.market.symbols import Ambiguous, Resolution, Unknown
-from services.market.timeframe import Window
 
 CURVE_POINTS = 240
 PORTFOLIO = Instrument("portfolio", "the portfolio", "", "", "portfolio")
@@ -51,7 +50,6 @@ class Subject:
 
     question: str = ""
     resolution: Resolution = field(default_factory=Resolution)
-    window: Window = Window(None, None, "the last year")
     tolerance: str = "moderate"
     weights: Mapping[str, float] = field(default_factory=dict)
     capital: tuple[float, str] | None = None
@@ -63,7 +61,6 @@ class EvidencePack:
 
     question: str = ""
     instruments: tuple[Instrument, ...] = ()
-    window: str = ""
     begins: str | None = None
     ends: str | None = None
     tolerance: str = "moderate"
@@ -87,7 +84,7 @@ class EvidencePack:
     def as_dict(self) -> dict[str, object]:
         """For JSON: checkpoints, and `chat_completed.evidence` with `items` and `notes`."""
         return {
-            "question": self.question, "instruments": [i.as_dict() for i in self.instruments], "window": self.window,
+            "question": self.question, "instruments": [i.as_dict() for i in self.instruments],
             "from": self.begins, "to": self.ends, "riskTolerance": self.tolerance, "weights": dict(self.weights),
             "items": [item.as_dict() for item in self.items], "notes": list(self.notes),
             "ambiguous": [{"text": a.text, "candidates": [i.as_dict() for i in a.candidates]} for a in self.ambiguous],
@@ -98,7 +95,7 @@ class EvidencePack:
     @staticmethod
     def from_dict(pack: Mapping) -> EvidencePack:
         return EvidencePack(
-            question=pack["question"], instruments=_instruments(pack["instruments"]), window=pack["window"],
+            question=pack["question"], instruments=_instruments(pack["instruments"]),
             begins=pack["from"], ends=pack["to"], tolerance=pack["riskTolerance"], weights=dict(pack["weights"]),
             items=tuple(Item.from_dict(item) for item in pack["items"]), notes=tuple(pack["notes"]),
             ambiguous=tuple(Ambiguous(a["text"], _instruments(a["candidates"])) for a in pack["ambiguous"]),
@@ -119,7 +116,7 @@ class EvidencePack:
             return ""
         head = ["Computed from market data, not by a model. id: label = value, days it speaks of (source)."] if self.items else []
         if self.instruments:
-            head.append(f"Window: {self.window} ({self.begins} to {self.ends}). Risk tolerance: {self.tolerance}.")
+            head.append(f"Window: {self.begins} to {self.ends}. Risk tolerance: {self.tolerance}.")
         body = [_line(item) for item in self.items if item.value is not None]
         missing = [f"{item.id}: none. {item.reason}" for item in self.items if item.value is None and item.reason]
         return "\n".join([*head, *body, *missing[:10], *(f"Note: {note}" for note in self.notes), *open_questions(self)])
@@ -173,7 +170,7 @@ def build(
     windows = [history.window for history in histories.values()]
     said = dict.fromkeys([*notes, *(note for history in histories.values() for note in history.notes)])
     return EvidencePack(
-        question=subject.question, instruments=tuple(h.instrument for h in histories.values()), window=subject.window.label,
+        question=subject.question, instruments=tuple(h.instrument for h in histories.values()),
         begins=min((w.first for w in windows), default=None) and min(w.first for w in windows).isoformat(),
         ends=max((w.last for w in windows), default=None) and max(w.last for w in windows).isoformat(),
         tolerance=subject.tolerance, weights=dict(subject.weights) if _covers(subject, histories) else {},

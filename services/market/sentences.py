@@ -23,12 +23,10 @@ def called(instrument: Instrument) -> str:
 def total_return(instrument: Instrument, m: Measured, pack: EvidencePack) -> list[str]:
     """What it gained or lost, and how rough the way was."""
     if not known(m, "total_return"):
-        return [f"{called(instrument)} has too few prices in {pack.window} for a return."]
+        return [f"{called(instrument)} has too few prices from {pack.begins} to {pack.ends} for a return."]
     total = m["total_return"]
     went = "gained" if total.value >= 0 else "lost"
-    first = f"{called(instrument)} {went} {percent(abs(total.value))} over {pack.window}"
-    if pack.window.startswith(tuple("12")) or pack.window.startswith("since"):
-        first = f"{called(instrument)} {went} {percent(abs(total.value))} in the window ({pack.window})"
+    first = f"{called(instrument)} {went} {percent(abs(total.value))} from {total.begins} to {total.ends}"
     growth = f", which is {shown(m['cagr'])} a year" if known(m, "cagr") and abs((total.ends - total.begins).days - 365) > 40 else ""
     return [first + growth + (f", with a volatility of {shown(m['volatility'])} a year." if known(m, "volatility") else ".")]
 
@@ -59,7 +57,7 @@ def trend(instrument: Instrument, m: Measured, pack: EvidencePack) -> list[str]:
     close, fast, slow = m["close"], m["sma50"], m["sma200"]
     where = {2: "above both", 0: "below both"}.get((close.value > fast.value) + (close.value > slow.value), "between")
     tone = {"above both": "the trend is up", "below both": "the trend is down"}.get(where, "the trend is undecided")
-    return [f"At a last close of {shown(close)}, {called(instrument)} stands {where} its 50-day average of {shown(fast)} and its 200-day average "
+    return [f"At a last close of {shown(close)} on {close.as_of}, {called(instrument)} stands {where} its 50-day average of {shown(fast)} and its 200-day average "
             f"of {shown(slow)}: {tone}."]
 
 

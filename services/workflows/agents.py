@@ -8,6 +8,7 @@ from typing import Protocol
 
 from services.cancellation import Cancellation
 from services.errors import TickertapeError, Unavailable
+from services.llm.config import spoken
 from services.llm.deltas import (
     Began,
     Content,
@@ -196,7 +197,7 @@ class _View:
         self.is_offline = delta.target == OFFLINE
         kept = self.prose.discard(0 if self.is_offline else delta.discard_from)
         data = {"from": delta.source, "to": delta.target, "reason": delta.reason, "mode": delta.mode}
-        self.tell(Noticed(f"{delta.source} failed, {delta.target} goes on", discard_from=kept, data=data))
+        self.tell(Noticed(f"{delta.source} failed, {spoken(delta.target)} goes on", discard_from=kept, data=data))
 
     def end(self) -> None:
         """The stream is over: show what was held back, or fail when there is nothing."""

@@ -14,6 +14,7 @@ from services.llm.config import load
 from services.llm.deltas import Attempt, LLMRequest, Usage
 from services.llm.observer import Observer
 from services.llm.prices import Price, PriceTable
+from services.llm.routes import Board
 from services.llm.service import LLMService
 from tests.llm.house import FAST, HELLO, House
 from tests.llm.test_wire import QUIRKS, deltas
@@ -76,6 +77,20 @@ def test_half_open_lets_one_of_many_through(house):
     assert [one.text for one in seen] == [HELLO] * 6
     assert sorted(one.finished.provider for one in seen) == ["first"] + ["second"] * 5
     assert house.ask().finished.provider == "first"
+
+
+def test_who_is_not_asked_any_more_at_the_deadline_can_be_tried_by_the_next(house):
+    """The first keeps the turn waiting to its deadline; the second, half-open, would have been next and is never asked."""
+    board = Board()
+    hurried = replace(house.settings, clocks=replace(FAST, turn=0.3, headers=5.0, first_content=5.0))
+    patient, house.service = (LLMService(settings, board=board, clock=house.time) for settings in (house.settings, hurried))
+    board.provider("second").told(house.time.now, "server_error")
+    house.first.play(STALL)
+    seen = house.ask()
+    assert seen.error and [attempt.provider for attempt in seen.trail.attempts] == ["first"]
+    house.service.close()
+    house.service = patient
+    assert house.ask(provider="second").outcomes == [("second", "answered")]
 
 
 def test_an_open_circuit_is_skipped_in_under_a_millisecond(house):
@@ -210,6 +225,15 @@ def test_usage_and_cost_of_every_attempt(house):
     assert first.cost == pytest.approx(0.0006)
     assert (second.prompt_tokens, second.completion_tokens, second.estimated, second.wasted) == (104, 100, True, False)
     assert second.cost == pytest.approx(0.001104)
+
+
+def test_an_estimate_counts_the_messages_that_were_sent(house):
+    house.build(provider_first={"window": 2000})
+    house.first.play(ok(), events(chunk("x" * 400), stop()), DONE, END)  # without a count of its own
+    seen = house.ask(messages=[{"role": "user", "content": "y" * 396}] * 60)
+    usage, sent = seen.finished.usage[0], house.first.requests[0].json()["messages"]
+    assert seen.finished.left_out == 60 - len(sent) > 0
+    assert (usage.estimated, usage.prompt_tokens) == (True, 103 * len(sent))
 
 
 def test_times_are_told(house):

@@ -240,6 +240,66 @@ def test_an_unsupported_parameter_is_left_out_from_then_on(house, refusal, field
     assert instead is None or [instead in body for body in sent] == [False, True, True]
 
 
+def sent(house: House, name: str) -> list[object]:
+    return [request.json().get(name) for request in house.first.requests]
+
+
+def test_a_refused_value_says_nothing_about_other_values(house):
+    refusal = {"code": "unsupported_value", "param": "reasoning_effort", "message": "Unsupported value: 'minimal'. Supported values are: 'low' and 'high'."}
+    house.first.play(whole(400, {"error": refusal}))
+    minimal = {"extra": {"reasoning_effort": "minimal"}}
+    assert house.ask(**minimal).outcomes == [("first", "unsupported"), ("first", "answered")]
+    assert house.ask(**minimal).outcomes == [("first", "answered")]
+    house.ask(extra={"reasoning_effort": "low"})
+    assert sent(house, "reasoning_effort") == ["minimal", None, None, "low"]
+
+
+def test_where_only_the_default_is_taken_no_other_value_is_tried(house):
+    refusal = {"code": "unsupported_value", "param": "temperature",
+               "message": "Unsupported value: 'temperature' does not support 0.3 with this model. Only the default (1) value is supported."}
+    house.first.play(whole(400, {"error": refusal}))
+    for temperature in (0.3, 0.7):
+        assert house.ask(temperature=temperature).outcomes[-1] == ("first", "answered")
+    assert sent(house, "temperature") == [0.3, None, None]
+
+
+TOO_MANY = {
+    "OpenAI": {"code": "invalid_value", "param": "max_tokens",
+               "message": "max_tokens is too large: 9000. This model supports at most 4096 completion tokens, whereas you provided 9000."},
+    "Groq": {"type": "invalid_request_error", "message": "`max_tokens` must be less than or equal to `4096`, the maximum value for `max_tokens` "
+                                                         "is less than the `context_window` for this model"},
+    "DeepSeek": {"message": "Invalid max_tokens value, the valid range of max_tokens is [1, 4096]", "code": "invalid_request_error"},
+    "Anthropic": {"message": "max_tokens: 9000 > 4096, which is the maximum allowed number of output tokens for this model"},
+    "above": {"code": "integer_above_max_value", "param": "max_tokens",
+              "message": "Invalid 'max_tokens': integer above maximum value. Expected a value <= 4096, but got 9000 instead."},
+}
+
+
+@pytest.mark.parametrize("name", TOO_MANY)
+def test_more_tokens_than_a_model_writes_are_cut_to_what_it_names(house, name):
+    house.first.play(whole(400, {"error": TOO_MANY[name]}))
+    assert house.ask(max_tokens=9000).outcomes == [("first", "unsupported"), ("first", "answered")]
+    house.ask(max_tokens=9000)
+    house.ask(max_tokens=300)
+    assert sent(house, "max_tokens") == [9000, 4096, 4096, 300]
+
+
+def test_a_limit_that_is_refused_as_well_ends_the_asking_for_that_value_alone(house):
+    """The model's own limit is below what was asked for, so an answer without the cap is no longer than one with it."""
+    for limit in (4096, 2048):
+        house.first.play(whole(400, {"error": TOO_MANY["OpenAI"] | {"message": f"max_tokens is too large. This model supports at most {limit} completion tokens."}}))
+    assert house.ask(max_tokens=9000).outcomes == [("first", "unsupported")] * 2 + [("first", "answered")]
+    house.ask(max_tokens=300)
+    assert sent(house, "max_tokens") == [9000, 4096, None, 300]
+    assert sent(house, "max_completion_tokens") == [None] * 4
+
+
+def test_a_refused_value_of_nothing_named_is_a_clear_error(house):
+    house.first.play(whole(400, {"error": {"code": "unsupported_value"}}))
+    assert house.ask(temperature=0.2).error.code == "unsupported"
+    assert len(house.first.requests) == 1
+
+
 def test_a_parameter_that_cannot_be_left_out_is_a_clear_error(house):
     house.first.play(whole(400, {"error": {"code": "unsupported_parameter", "param": "messages"}}))
     assert house.ask().error.code == "unsupported"
@@ -407,6 +467,7 @@ def test_all_fail_and_the_embedded_provider_answers(build):
     seen = house.ask()
     assert seen.text == "No model answered." and seen.finished.provider == "offline"
     assert [switch.target for switch in seen.switched] == ["second", "offline"]
+    assert [switch.message for switch in seen.switched] == ["first could not answer; second goes on.", "second could not answer; the built-in desk goes on."]
     assert house.embedded.requests[0].extra["providers_failed"] == ("first", "second")
     house.is_well()
 

@@ -13,6 +13,7 @@ QUESTIONS = (
     "How risky is AAPL compared with KO?", "40% KO, 60% MSFT", "I have $50,000: 30% JPM, 30% XOM and 40% PG?", "What about Apple in 2008?",
     "S&P 500 from 2007 to 2009", "How is the economy doing, and inflation?", "AAPL, MSFT, JPM, XOM, GE, PG, KO and PEP since 2015",
     "Toyota and Coca-Cola", "PFE over the last 5 days", "the Nasdaq in 2018", "RRC max", "AMD and BBY over the last 10 years",
+    "AAPL and KO over 5 years", "Wie liefen AAPL und KO seit 2019?",
 )
 
 
@@ -103,3 +104,24 @@ def test_its_tables_are_whole(desk) -> None:
     for assistant in ASSISTANTS:
         for table in re.findall(r"(?:^\|.*\n)+", written(desk, "AAPL, KO and 7 others: MSFT JPM PG XOM GE HD WMT", assistant), re.MULTILINE):
             assert len({line.count("|") for line in table.splitlines()}) == 1
+
+
+@pytest.mark.parametrize(
+    ("question", "dates"),
+    [
+        ("How did AAPL do?", "from 2021-12-29 to 2022-12-28"), ("AAPL over the last five years", "from 2017-12-29 to 2022-12-28"),
+        ("AAPL over 5 years", "from 2017-12-29 to 2022-12-28"), ("AAPL seit 2019", "from 2019-01-02 to 2022-12-28"),
+        ("AAPL since 1950", "from 1990-01-02 to 2022-12-28"), ("AAPL in 2008", "from 2008-01-02 to 2008-12-31"), ("AAPL since 2015", "from 2015-01-02 to 2022-12-28"),
+    ],
+)
+def test_a_return_names_its_dates_and_old_data_are_not_the_last_year(desk, question, dates) -> None:
+    text = written(desk, question, "general")
+    assert re.search(rf"Apple \(AAPL\) (gained|lost) [\d,.]+ % {dates}", text), text[:600]
+    assert "last year" not in text + desk.evidence(question).prompt_text()
+    assert "close of" not in (trader := written(desk, question, "trader")) or f"on {dates[-10:]}" in trader
+
+
+@pytest.mark.parametrize(("question", "asked"), [("AAPL in 1950", "from 1950-01-01 to 1950-12-31"), ("AAPL since 2024", "since 2024-01-01")])
+def test_a_period_without_prices_is_named_with_the_one_that_is_shown_instead(desk, question, asked) -> None:
+    notes = " ".join(desk.evidence(question).notes)
+    assert f"There are no prices {asked}; the figures are from 2021-12-29 to 2022-12-28." in notes

@@ -446,3 +446,5 @@ def test_a_model_that_dies_in_the_third_agent_leaves_the_rest_to_the_desk(rig):
     assert rig.kinds()[-1] == "workflow.completed"
     providers = [u["data"]["provider"] for u in rig.of("agent.completed")]
     assert providers.count("fake") == 2 and providers.count("offline") == 3
+    said = [u["message"] for u in rig.of("agent.progress")]
+    assert any(message.endswith("failed, the built-in desk goes on") for message in said) and not any("offline" in message for message in said)
