@@ -5,6 +5,7 @@ import { conversationUrl, slot } from "./dom.js";
 import { hidden } from "./references.js";
 import { createChatStore } from "./store.js";
 import { Tabs } from "./tabs.js";
+import { Answerers } from "./views/answerers.js";
 import { Composer } from "./views/composer.js";
 import { watchEditors } from "./views/editor.js";
 import { EvidenceCard } from "./views/evidence.js";
@@ -28,7 +29,8 @@ class Page {
   #transcript = null;
   #follow = new Follow(document.querySelector(".latest"));
   #status = new StatusLine(slot(document, "status"), slot(document, "connection"));
-  #composer = new Composer(document.getElementById("composer"), { ask: (message, fields) => this.#ask(message, fields) });
+  #answerers = new Answerers(document.querySelector('#composer [name="answerer"]'), slot(document, "answerers"));
+  #composer = new Composer(document.getElementById("composer"), { ask: (message, fields) => this.#ask(message, fields), answerers: this.#answerers });
   #palette = new Palette(document.getElementById("palette"), () => this.#commands());
   #tabs = new Tabs((turn) => this.#otherTab(turn));
   #waiting = false; // for a rate limit to pass
@@ -63,6 +65,7 @@ class Page {
   #changed(change) {
     this.#transcript.apply(change);
     this.#status.apply(change);
+    this.#answerers.apply(change);
     if (change.type !== "token" && change.type !== "block") this.#showStreaming();
     if (change.type === "chat_started") this.#started(change.event);
     else if (change.type === "not_asked") this.#notAsked(change);
@@ -134,11 +137,11 @@ class Page {
       this.#composer.symbols = symbols;
       this.#ask(values.get("message"), this.#composer.fields);
     } else if (form.matches("[data-again]")) {
-      if (!this.#store.isStreaming && !this.#waiting) this.#store.regenerate(values.get("again"), this.#composer.answerer);
+      if (!this.#store.isStreaming && !this.#waiting) this.#store.regenerate(values.get("again"), this.#answerers.choice);
     } else if (form.matches("[data-edit]")) {
       const message = values.get("message").trim();
       if (message !== "" && !this.#store.isStreaming && !this.#waiting) {
-        this.#store.edit(values.get("edit"), message, this.#composer.answerer);
+        this.#store.edit(values.get("edit"), message, this.#answerers.choice);
         this.#composer.text.focus(); // what had it is gone
       }
     } else return;
@@ -184,7 +187,7 @@ class Page {
   #answerDirectly() {
     const { id } = this.#directly;
     this.#directly = null;
-    this.#store.regenerate(id, { ...this.#composer.answerer, workflow: "off" });
+    this.#store.regenerate(id, { ...this.#answerers.choice, workflow: "off" });
   }
 
   async #copy(button) {

@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Site
 from tests.browser.test_answers import answer, ask, complete, prose, say
-from tests.support.fake_provider import CUT, DONE, END, chunk, events, ok, stop
+from tests.support.fake_provider import CUT, DONE, END, chunk, events, ok, stop, whole
 from tests.support.server import Server
 
 Open = Callable[..., Page]
@@ -73,6 +73,27 @@ def test_provider_and_model_can_be_chosen_for_a_turn(site: Site, open_page: Open
     page.locator(".acts [data-again] button").click()
     expect(complete(page).locator("[data-slot=body]")).to_have_text(re.compile("From the first."))
     assert "provider" not in sent[1] and "model" not in sent[1]
+
+
+def test_the_line_about_the_providers_is_that_of_now(open_page: Open, tmp_path) -> None:
+    with Site(tmp_path) as own:
+        page = open_page(own.url)
+        line, light = page.locator(".who [data-slot=provider-line]"), page.locator(".who .dot")
+        expect(line).to_have_text("groq ready, openai behind it")
+        own.first.play(whole(401, {"error": {"message": "no", "code": "invalid_api_key"}}))
+        read = threading.Event()
+        own.second.play(*say("From the second.", hold=read))
+        ask(page, "Who answers?")
+        expect(page.locator(".answer .note")).to_be_visible()
+        expect(line).to_have_text("openai ready; groq does not answer now")
+        expect(light).to_have_attribute("data-state", "degraded")
+        read.set()
+        complete(page)
+        own.second.play(whole(401, {"error": {"message": "no", "code": "invalid_api_key"}}))
+        ask(page, "And now?")
+        complete(page, "error")
+        expect(line).to_have_text("No model answers now; groq and openai do not answer now")
+        expect(light).to_have_attribute("data-state", "down")
 
 
 def test_without_scripts_the_model_can_be_chosen_too(site: Site, open_page: Open) -> None:

@@ -1,7 +1,6 @@
 // The composer: one form, whose fields become the body of a request. Enter asks, Shift+Enter is a new line.
 
 import { asks, slot } from "../dom.js";
-import { Answerers } from "./answerers.js";
 import { Plan } from "./plan.js";
 
 const SEPARATORS = /[\s,;]+/;
@@ -10,15 +9,15 @@ export class Composer {
   #form;
   #ask;
   #symbols;
-  #answerers = null;
+  #answerers;
   #plan;
 
   // `ask(message, fields)` returns whether the question was taken.
-  constructor(form, { ask }) {
+  constructor(form, { ask, answerers }) {
     this.#form = form;
     this.#ask = ask;
     this.#symbols = new SymbolChips(form.querySelector("[data-symbols]"));
-    if (form.elements.answerer) this.#answerers = new Answerers(form.elements.answerer);
+    this.#answerers = answerers;
     this.#plan = new Plan(slot(form, "plan"), () => ({ message: this.text.value, ...this.fields }));
     form.addEventListener("input", () => this.#plan.soon());
     this.text.addEventListener("keydown", (event) => this.#key(event));
@@ -35,13 +34,8 @@ export class Composer {
     const { assistantType, timeframe, riskTolerance, workflow } = this.#form.elements;
     const context = { symbols: this.#symbols.values, timeframe: timeframe.value, riskTolerance: riskTolerance.value };
     const given = Object.entries(context).filter(([, value]) => value.length > 0);
-    const fields = { assistantType: assistantType.value, context: Object.fromEntries(given), ...this.answerer };
+    const fields = { assistantType: assistantType.value, context: Object.fromEntries(given), ...this.#answerers.choice };
     return workflow ? { ...fields, workflow: workflow.value } : fields;
-  }
-
-  // Who shall answer: { provider, model }, or nothing for automatic.
-  get answerer() {
-    return this.#answerers?.choice ?? {};
   }
 
   set assistant(id) {
