@@ -42,7 +42,7 @@ class Page {
     document.addEventListener("click", (event) => this.#click(event));
     document.addEventListener("submit", (event) => this.#submit(event));
     document.addEventListener("keydown", (event) => this.#key(event));
-    watchEditors(slot(document, "transcript"));
+    watchEditors(document.getElementById("transcript"), this.#composer.most);
     addEventListener("popstate", () => location.pathname === this.#path || location.reload());
     this.#open(document.body.dataset.conversationId || null);
   }

@@ -257,6 +257,8 @@ def test_a_second_tab_follows_the_same_answer(site: Site, open_page: Open) -> No
     complete(one)
     complete(two)
     assert text_of(two) == text_of(one) == expected
+    two.locator(".edit summary").last.click()
+    expect(two.locator(".editor textarea").last).to_be_focused()
 
 
 def test_again_and_edit_make_versions_one_can_go_back_to(site: Site, open_page: Open) -> None:

@@ -34,6 +34,53 @@ def test_enter_asks_shift_enter_breaks_the_line_and_composition_is_left_alone(si
     expect(page.locator("#question")).to_be_focused()
 
 
+def test_a_question_that_is_too_long_is_kept_and_told_and_not_asked(site: Site, open_page: Open) -> None:
+    site.first.play(*say("Yes."))
+    page = open_page(site.url)
+    sent: list[dict] = []
+    page.on("request", lambda request: sent.append(request.post_data_json) if request.url.endswith("/api/chat/stream") else None)
+    question, too_much, send = page.locator("#question"), page.locator("#composer [aria-live]"), page.locator(".send")
+    question.focus()
+    page.keyboard.insert_text("𝄞" * 32_000 + "xy")
+    expect(too_much).to_have_text("2 characters too many: a question has at most 32,000.")
+    expect(question).to_have_accessible_description(re.compile("2 characters too many"))
+    expect(send).to_be_disabled()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Backspace")
+    expect(too_much).to_have_text("1 character too many: a question has at most 32,000.")
+    page.keyboard.press("Backspace")
+    expect(too_much).to_be_empty()
+    expect(send).to_be_enabled()
+    page.keyboard.press("Enter")
+    complete(page)
+    assert [body["message"] for body in sent] == ["𝄞" * 32_000]
+
+
+def test_a_question_that_is_too_long_when_edited_is_told_too(site: Site, open_page: Open) -> None:
+    for text in ("Yes.", "No."):
+        site.first.play(*say(text))
+    page = open_page(site.url)
+    ask(page, "Question")
+    complete(page)
+    editor, too_much, again = (page.locator(f".editor {each}") for each in ("textarea", "[aria-live]", "button"))
+    page.locator(".edit summary").click()
+    expect(editor).to_be_focused()
+    page.keyboard.insert_text("x" * 32_000)
+    expect(too_much).to_have_text("8 characters too many: a question has at most 32,000.")
+    expect(again).to_be_disabled()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Escape")
+    expect(editor).to_be_hidden()
+    page.keyboard.press("Enter")
+    expect(editor).to_be_focused()
+    expect(editor).to_have_value("Question")
+    expect(too_much).to_be_empty()
+    page.keyboard.type(", or not")
+    page.keyboard.press("Enter")
+    expect(page.locator(".question")).to_have_text(["Question, or not"])
+    expect(complete(page).locator("[data-slot=body]")).to_have_text(re.compile("No."))
+
+
 def test_assistant_and_context_travel_with_the_question_and_are_shown(site: Site, open_page: Open) -> None:
     site.first.play(*say("Yes."))
     page = open_page(site.url)

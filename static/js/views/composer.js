@@ -1,6 +1,7 @@
 // The composer: one form, whose fields become the body of a request. Enter asks, Shift+Enter is a new line.
 
 import { asks, slot } from "../dom.js";
+import { checkLength } from "./length.js";
 import { Plan } from "./plan.js";
 
 const SEPARATORS = /[\s,;]+/;
@@ -11,6 +12,7 @@ export class Composer {
   #symbols;
   #answerers;
   #plan;
+  #blocked = false;
 
   // `ask(message, fields)` returns whether the question was taken.
   constructor(form, { ask, answerers }) {
@@ -19,7 +21,7 @@ export class Composer {
     this.#symbols = new SymbolChips(form.querySelector("[data-symbols]"));
     this.#answerers = answerers;
     this.#plan = new Plan(slot(form, "plan"), () => ({ message: this.text.value, ...this.fields }));
-    form.addEventListener("input", () => this.#plan.soon());
+    form.addEventListener("input", () => this.#look());
     this.text.addEventListener("keydown", (event) => this.#key(event));
     form.addEventListener("submit", (event) => this.#submit(event));
     if (!CSS.supports("field-sizing", "content")) this.text.addEventListener("input", () => this.#grow());
@@ -27,6 +29,11 @@ export class Composer {
 
   get text() {
     return this.#form.elements.message;
+  }
+
+  // How many characters a question has.
+  get most() {
+    return Number(this.#form.dataset.most);
   }
 
   // What the request says beside the message.
@@ -55,14 +62,28 @@ export class Composer {
   }
 
   set blocked(value) {
-    this.#form.querySelector(".send").disabled = value;
+    this.#blocked = value;
+    this.#paintSend(checkLength(this.text, this.most));
   }
 
   // Put back what could not be asked, unless something else has been typed since.
   restore(message) {
     if (this.text.value === "") this.text.value = message;
+    this.#look();
     this.#grow();
     this.text.focus();
+  }
+
+  // At what is written now.
+  #look() {
+    const fits = checkLength(this.text, this.most);
+    this.#paintSend(fits);
+    if (fits) this.#plan.soon();
+    else this.#plan.clear();
+  }
+
+  #paintSend(fits) {
+    this.#form.querySelector(".send").disabled = this.#blocked || !fits;
   }
 
   #key(event) {
