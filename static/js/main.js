@@ -7,6 +7,7 @@ import { createChatStore } from "./store.js";
 import { Tabs } from "./tabs.js";
 import { Answerers } from "./views/answerers.js";
 import { Composer } from "./views/composer.js";
+import { Draft } from "./views/draft.js";
 import { watchEditors } from "./views/editor.js";
 import { EvidenceCard } from "./views/evidence.js";
 import { Palette } from "./views/palette.js";
@@ -30,7 +31,12 @@ class Page {
   #follow = new Follow(document.querySelector(".latest"));
   #status = new StatusLine(slot(document, "status"), slot(document, "connection"));
   #answerers = new Answerers(document.querySelector('#composer [name="answerer"]'), slot(document, "answerers"));
-  #composer = new Composer(document.getElementById("composer"), { ask: (message, fields) => this.#ask(message, fields), answerers: this.#answerers });
+  #draft = new Draft(document.getElementById("composer").dataset.account, document.body.dataset.conversationId);
+  #composer = new Composer(document.getElementById("composer"), {
+    ask: (message, fields) => this.#ask(message, fields),
+    answerers: this.#answerers,
+    draft: this.#draft,
+  });
   #palette = new Palette(document.getElementById("palette"), () => this.#commands());
   #tabs = new Tabs((turn) => this.#otherTab(turn));
   #waiting = false; // for a rate limit to pass
@@ -83,6 +89,7 @@ class Page {
     if (location.pathname !== path) history.pushState(null, "", path);
     else if (location.search) history.replaceState(null, "", path); // the newest branch is this one now
     this.#path = location.pathname;
+    this.#draft.conversation = conversationId;
     this.#tabs.announce(conversationId, streamId);
     this.#refreshRail(conversationId);
   }

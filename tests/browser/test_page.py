@@ -81,6 +81,46 @@ def test_a_question_that_is_too_long_when_edited_is_told_too(site: Site, open_pa
     expect(complete(page).locator("[data-slot=body]")).to_have_text(re.compile("No."))
 
 
+def test_what_was_typed_is_there_after_a_reload_until_it_is_asked(site: Site, open_page: Open) -> None:
+    written = threading.Event()
+    site.first.play(*say("First answer.", hold=written))
+    page = open_page(site.url)
+    question = page.locator("#question")
+    question.fill("A draft")
+    page.reload()
+    expect(question).to_have_value("A draft")
+    question.press("Enter")
+    expect(question).to_have_value("")
+    question.fill("Typed while it answers")
+    expect(page).to_have_url(re.compile(r"/c/\w+$"))
+    written.set()
+    complete(page)
+    conversation = page.url
+    page.goto(site.url)
+    expect(question).to_have_value("")
+    question.fill("Another")
+    page.goto(conversation)
+    expect(question).to_have_value("Typed while it answers")
+    site.first.play(*say("Second answer."))
+    question.press("Enter")
+    expect(page.locator(".question")).to_have_count(2)
+    complete(page)
+    page.reload()
+    expect(page.locator(".question")).to_have_count(2)
+    expect(question).to_have_value("")
+    page.goto(site.url)
+    expect(question).to_have_value("Another")
+
+
+def test_a_browser_that_keeps_nothing_can_ask_all_the_same(site: Site, open_page: Open) -> None:
+    site.first.play(*say("Yes."))
+    page = open_page(site.url)
+    page.add_init_script("Object.defineProperty(window, 'sessionStorage', { get() { throw new DOMException('no', 'SecurityError'); } })")
+    page.reload()
+    ask(page, "Anything?")
+    complete(page)
+
+
 def test_assistant_and_context_travel_with_the_question_and_are_shown(site: Site, open_page: Open) -> None:
     site.first.play(*say("Yes."))
     page = open_page(site.url)

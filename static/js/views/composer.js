@@ -13,18 +13,21 @@ export class Composer {
   #answerers;
   #plan;
   #blocked = false;
+  #draft;
 
   // `ask(message, fields)` returns whether the question was taken.
-  constructor(form, { ask, answerers }) {
+  constructor(form, { ask, answerers, draft }) {
     this.#form = form;
     this.#ask = ask;
     this.#symbols = new SymbolChips(form.querySelector("[data-symbols]"));
     this.#answerers = answerers;
+    this.#draft = draft;
     this.#plan = new Plan(slot(form, "plan"), () => ({ message: this.text.value, ...this.fields }));
     form.addEventListener("input", () => this.#look());
     this.text.addEventListener("keydown", (event) => this.#key(event));
     form.addEventListener("submit", (event) => this.#submit(event));
     if (!CSS.supports("field-sizing", "content")) this.text.addEventListener("input", () => this.#grow());
+    if (draft.text !== "") this.#write(draft.text);
   }
 
   get text() {
@@ -68,14 +71,19 @@ export class Composer {
 
   // Put back what could not be asked, unless something else has been typed since.
   restore(message) {
-    if (this.text.value === "") this.text.value = message;
+    this.#write(message);
+    this.text.focus();
+  }
+
+  #write(text) {
+    if (this.text.value === "") this.text.value = text;
     this.#look();
     this.#grow();
-    this.text.focus();
   }
 
   // At what is written now.
   #look() {
+    this.#draft.text = this.text.value;
     const fits = checkLength(this.text, this.most);
     this.#paintSend(fits);
     if (fits) this.#plan.soon();
@@ -98,7 +106,7 @@ export class Composer {
     const message = this.text.value;
     const directly = event.submitter?.hasAttribute("data-direct") ? { workflow: "off" } : {};
     if (message.trim() === "" || !this.#ask(message, { ...this.fields, ...directly })) return;
-    this.text.value = "";
+    this.text.value = this.#draft.text = "";
     this.#plan.clear();
     this.#grow();
   }
