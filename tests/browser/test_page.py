@@ -7,7 +7,7 @@ from collections.abc import Callable
 from urllib.parse import urlencode
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import Site
 from tests.browser.test_answers import answer, ask, complete, prose, say
@@ -369,6 +369,48 @@ def test_a_figure_tells_where_it_is_from_to_pointer_and_keyboard(keyless: Server
     expect(figure).to_have_attribute("aria-describedby", "evidence-card")
     page.locator(".sources summary").click()
     expect(page.locator(".sources li").first).to_be_visible()
+
+
+def bring(figure: Locator, y: float) -> None:
+    """Scroll the page under a pointer that rests, until the figure's middle is at `y`."""
+    figure.evaluate("""(figure, y) => {
+        const { top, bottom } = figure.getBoundingClientRect();
+        scrollBy({ top: (top + bottom) / 2 - y, behavior: "instant" });
+    }""", y)
+
+
+def test_the_card_opens_only_for_a_pointer_that_moves(keyless: Server, open_page: Open) -> None:
+    page = open_page(keyless.url, viewport={"width": 1360, "height": 500})
+    page.locator(".starters button").nth(1).click()
+    complete(page)
+    figure, card = page.locator(".n[data-evidence]").first, page.locator("#evidence-card")
+    bring(figure, 90)
+    box = figure.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, 200)
+    page.evaluate("""() => document.addEventListener("pointerover", ({ target }) => { document.body.dataset.over = Boolean(target.closest("[data-evidence]")); })""")
+    bring(figure, 200)
+    expect(page.locator("body")).to_have_attribute("data-over", "true")
+    expect(card).to_be_hidden()
+    page.mouse.move(box["x"] + box["width"] / 2 + 1, 200)
+    expect(card).to_be_visible()
+
+
+def test_the_card_never_covers_the_composer(keyless: Server, open_page: Open) -> None:
+    page = open_page(keyless.url, viewport={"width": 1360, "height": 700})
+    page.locator(".starters button").nth(1).click()
+    complete(page)
+    figure, card, dock = page.locator(".n[data-evidence]").last, page.locator("#evidence-card"), page.locator(".dock")
+    edge = dock.bounding_box()["y"]
+    bring(figure, edge - 200)
+    figure.hover()
+    expect(card).to_be_visible()
+    page.evaluate("() => addEventListener('scroll', () => { document.body.dataset.scrolled = Math.round(scrollY); })")
+    for y in (edge - 140, edge - 80, edge - 20, edge + 40):
+        bring(figure, y)
+        page.wait_for_function("() => document.body.dataset.scrolled == Math.round(scrollY)")
+        seen = card.bounding_box() if card.is_visible() else None
+        assert (seen is None) == (y > edge)
+        assert seen is None or seen["y"] + seen["height"] <= edge
 
 
 def test_evidence_a_model_names_is_a_numbered_note_and_never_raw(site: Site, open_page: Open) -> None:

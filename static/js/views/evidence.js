@@ -8,13 +8,28 @@ export class EvidenceCard {
   #card;
   #find;
   #figure = null;
+  #pointed = null; // the figure the pointer was moved to
+  #at = ""; // where the pointer is
 
   // `find(article, id)` returns the evidence item { label, shown, symbol, from, to, source, asOf, formula }, or nothing.
   constructor(card, root, find) {
     this.#card = card;
     this.#find = find;
-    for (const name of ["pointerover", "focusin", "click"]) root.addEventListener(name, (event) => this.#look(event.target));
+    for (const name of ["focusin", "click"]) root.addEventListener(name, (event) => this.#look(event.target));
+    root.addEventListener("pointermove", (event) => this.#point(event));
     addEventListener("keydown", (event) => event.key === "Escape" && this.#hide());
+    addEventListener("scroll", () => this.#figure && this.#place(), { capture: true, passive: true }); // a wide table's too
+  }
+
+  // Text that moves under a pointer asks for nothing, whatever a browser tells of it.
+  #point({ target, pointerType, screenX, screenY }) {
+    const at = `${screenX} ${screenY}`;
+    if (pointerType === "touch" || at === this.#at) return;
+    this.#at = at;
+    const figure = target.closest("[data-evidence]");
+    if (figure === this.#pointed) return;
+    this.#pointed = figure;
+    this.#look(target);
   }
 
   #look(target) {
@@ -25,7 +40,7 @@ export class EvidenceCard {
     this.#figure = figure;
     this.#fill(item);
     this.#card.showPopover();
-    this.#place(figure.getBoundingClientRect());
+    this.#place();
     figure.setAttribute("aria-describedby", this.#card.id);
   }
 
@@ -44,11 +59,14 @@ export class EvidenceCard {
     slot(this.#card, "evidence").replaceChildren(...cells);
   }
 
-  // It scrolls with the page. Below the figure, above it where there is no room, never over the edge.
-  #place(figure) {
+  // Below the figure, above it where there is no room, never over the edge nor over the dock. It goes where the figure goes.
+  #place() {
+    const figure = this.#figure.getBoundingClientRect();
     const card = this.#card.getBoundingClientRect();
+    const floor = Math.min(innerHeight, document.querySelector(".dock").getBoundingClientRect().top);
     const below = figure.bottom + 8;
-    const top = below + card.height > innerHeight ? figure.top - card.height - 8 : below;
+    const top = below + card.height > floor ? Math.max(8, figure.top - card.height - 8) : below;
+    this.#card.style.visibility = figure.bottom <= 0 || figure.top > floor ? "hidden" : "visible";
     this.#card.style.top = `${top + scrollY}px`;
     this.#card.style.left = `${Math.max(8, Math.min(figure.left, innerWidth - card.width - 8))}px`;
   }
