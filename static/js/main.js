@@ -44,7 +44,7 @@ class Page {
 
   constructor() {
     new Rail(document.getElementById("rail"));
-    new EvidenceCard(document.getElementById("evidence-card"), document.getElementById("transcript"), evidenceOf);
+    new EvidenceCard(document.getElementById("evidence-card"), document.getElementById("transcript"), (article) => stored(article, "evidence"));
     document.addEventListener("click", (event) => this.#click(event));
     document.addEventListener("submit", (event) => this.#submit(event));
     document.addEventListener("keydown", (event) => this.#key(event));
@@ -230,10 +230,6 @@ function labels({ assistantType, context = {} }) {
   if (context.timeframe) chips.push(word("timeframe", context.timeframe));
   if (context.riskTolerance) chips.push(`${word("riskTolerance", context.riskTolerance)} risk`);
   return chips;
-}
-
-function evidenceOf(article, id) {
-  return stored(article, "evidence")?.items?.find((item) => item.id === id);
 }
 
 // The clipboard API exists only in secure contexts; a page on the local network has none.

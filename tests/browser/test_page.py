@@ -371,6 +371,29 @@ def test_a_figure_tells_where_it_is_from_to_pointer_and_keyboard(keyless: Server
     expect(page.locator(".sources li").first).to_be_visible()
 
 
+def test_a_figure_without_a_source_says_so_to_pointer_and_keyboard(site: Site, open_page: Open) -> None:
+    site.first.play(*say("The volatility of AAPL was 45.5 %, and $182 is a target."))
+    page = open_page(site.url)
+    ask(page, "How did AAPL do?")
+    complete(page)
+    card = page.locator("#evidence-card")
+    for _ in range(2):
+        figures = page.locator(".n.open")
+        expect(figures).to_have_text(["45.5 %", "$182"])
+        figures.first.hover()
+        expect(card).to_contain_text("45.5 %")
+        expect(card).to_contain_text("No source for this figure")
+        expect(card).to_contain_text("No figure of the evidence has this value.")
+        page.keyboard.press("Escape")
+        expect(card).to_be_hidden()
+        figures.first.focus()
+        expect(figures.first).to_have_accessible_description(re.compile("No source for this figure"))
+        page.keyboard.press("Tab")
+        expect(figures.nth(1)).to_be_focused()
+        expect(card).to_contain_text("$182")
+        page.reload()
+
+
 def bring(figure: Locator, y: float) -> None:
     """Scroll the page under a pointer that rests, until the figure's middle is at `y`."""
     figure.evaluate("""(figure, y) => {
