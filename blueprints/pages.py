@@ -159,7 +159,8 @@ def _page(user_id: str | None, view: Json | None = None, *, cut: str = "", notic
     return render_template(
         "page.html", conversation=view, current_id=view["id"] if view else None, messages=messages, notice=notice,
         draft=draft, leaf_id=messages[-1]["id"] if messages else None, chosen=_chosen(messages), cut=cut,
-        heartbeat_ms=round(services().settings.stream_heartbeat_s * 1000), days=_by_day(services().conversations.recent(user_id, limit=RAIL_ENTRIES)), workflows=_workflows(), **_providers(),
+        most_characters=services().settings.max_message_chars, heartbeat_ms=round(services().settings.stream_heartbeat_s * 1000),
+        days=_by_day(services().conversations.recent(user_id, limit=RAIL_ENTRIES)), workflows=_workflows(), **_providers(),
     )
 
 

@@ -8,6 +8,7 @@ import click
 from flask import Blueprint, Response, jsonify
 from flask.cli import AppGroup
 
+from blueprints.answerers import line
 from blueprints.edge import services
 from services import providers
 from services.llm.check import check
@@ -20,8 +21,9 @@ blueprint.cli.add_command(commands)
 
 @blueprint.get("/api/providers")
 def index() -> Response:
-    """In the order in which they are asked; a provider's first model is the one it is asked for."""
-    return jsonify(providers=[providers.shown(state) for state in services().llm.states()])
+    """In the order in which they are asked; a provider's first model is the one it is asked for. `line` is what the page's foot says."""
+    states = services().llm.states()
+    return jsonify(providers=[providers.shown(state) for state in states], line=line(states))
 
 
 @commands.command("check")

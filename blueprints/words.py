@@ -30,5 +30,5 @@ GROUP = 16
 STYLES = ["global", "base", "layout", "rail", "composer", "transcript", "prose", "workflow", "evidence", "market", "palette", "account",
           "print"]
 MODULES = ["main", "dom", "client", "run", "backoff", "event-id", "sse-parser", "store", "answer", "text", "references", "workflow", "tabs",
-           "views/answer", "views/answerers", "views/composer", "views/evidence", "views/palette", "views/plan", "views/rail", "views/refresh", "views/scroll",
+           "views/answer", "views/answerers", "views/composer", "views/draft", "views/editor", "views/evidence", "views/length", "views/palette", "views/plan", "views/rail", "views/refresh", "views/scroll",
            "views/status", "views/transcript", "views/workflow"]

@@ -62,5 +62,5 @@ def _replaced(run: str, spans: Iterable[Span]) -> str:
 def _wrapped(mark: Mark) -> str:
     figure = escape(mark.text, quote=False)
     if mark.evidence_id is None:
-        return f'<span class="n open" role="mark">{figure}</span>'
+        return f'<span class="n open" tabindex="0" role="mark">{figure}</span>'
     return f'<span class="n" tabindex="0" data-evidence="{escape(mark.evidence_id)}">{figure}</span>'

@@ -5,7 +5,9 @@ import { conversationUrl, slot } from "./dom.js";
 import { hidden } from "./references.js";
 import { createChatStore } from "./store.js";
 import { Tabs } from "./tabs.js";
+import { Answerers } from "./views/answerers.js";
 import { Composer } from "./views/composer.js";
+import { Draft } from "./views/draft.js";
 import { watchEditors } from "./views/editor.js";
 import { EvidenceCard } from "./views/evidence.js";
 import { Palette } from "./views/palette.js";
@@ -28,7 +30,13 @@ class Page {
   #transcript = null;
   #follow = new Follow(document.querySelector(".latest"));
   #status = new StatusLine(slot(document, "status"), slot(document, "connection"));
-  #composer = new Composer(document.getElementById("composer"), { ask: (message, fields) => this.#ask(message, fields) });
+  #answerers = new Answerers(document.querySelector('#composer [name="answerer"]'), slot(document, "answerers"));
+  #draft = new Draft(document.getElementById("composer").dataset.account, document.body.dataset.conversationId);
+  #composer = new Composer(document.getElementById("composer"), {
+    ask: (message, fields) => this.#ask(message, fields),
+    answerers: this.#answerers,
+    draft: this.#draft,
+  });
   #palette = new Palette(document.getElementById("palette"), () => this.#commands());
   #tabs = new Tabs((turn) => this.#otherTab(turn));
   #waiting = false; // for a rate limit to pass
@@ -36,11 +44,11 @@ class Page {
 
   constructor() {
     new Rail(document.getElementById("rail"));
-    new EvidenceCard(document.getElementById("evidence-card"), document.getElementById("transcript"), evidenceOf);
+    new EvidenceCard(document.getElementById("evidence-card"), document.getElementById("transcript"), (article) => stored(article, "evidence"));
     document.addEventListener("click", (event) => this.#click(event));
     document.addEventListener("submit", (event) => this.#submit(event));
     document.addEventListener("keydown", (event) => this.#key(event));
-    watchEditors(slot(document, "transcript"));
+    watchEditors(document.getElementById("transcript"), this.#composer.most);
     addEventListener("popstate", () => location.pathname === this.#path || location.reload());
     this.#open(document.body.dataset.conversationId || null);
   }
@@ -63,6 +71,7 @@ class Page {
   #changed(change) {
     this.#transcript.apply(change);
     this.#status.apply(change);
+    this.#answerers.apply(change);
     if (change.type !== "token" && change.type !== "block") this.#showStreaming();
     if (change.type === "chat_started") this.#started(change.event);
     else if (change.type === "not_asked") this.#notAsked(change);
@@ -80,6 +89,7 @@ class Page {
     if (location.pathname !== path) history.pushState(null, "", path);
     else if (location.search) history.replaceState(null, "", path); // the newest branch is this one now
     this.#path = location.pathname;
+    this.#draft.conversation = conversationId;
     this.#tabs.announce(conversationId, streamId);
     this.#refreshRail(conversationId);
   }
@@ -134,11 +144,11 @@ class Page {
       this.#composer.symbols = symbols;
       this.#ask(values.get("message"), this.#composer.fields);
     } else if (form.matches("[data-again]")) {
-      if (!this.#store.isStreaming && !this.#waiting) this.#store.regenerate(values.get("again"), this.#composer.answerer);
+      if (!this.#store.isStreaming && !this.#waiting) this.#store.regenerate(values.get("again"), this.#answerers.choice);
     } else if (form.matches("[data-edit]")) {
       const message = values.get("message").trim();
       if (message !== "" && !this.#store.isStreaming && !this.#waiting) {
-        this.#store.edit(values.get("edit"), message, this.#composer.answerer);
+        this.#store.edit(values.get("edit"), message, this.#answerers.choice);
         this.#composer.text.focus(); // what had it is gone
       }
     } else return;
@@ -184,7 +194,7 @@ class Page {
   #answerDirectly() {
     const { id } = this.#directly;
     this.#directly = null;
-    this.#store.regenerate(id, { ...this.#composer.answerer, workflow: "off" });
+    this.#store.regenerate(id, { ...this.#answerers.choice, workflow: "off" });
   }
 
   async #copy(button) {
@@ -220,10 +230,6 @@ function labels({ assistantType, context = {} }) {
   if (context.timeframe) chips.push(word("timeframe", context.timeframe));
   if (context.riskTolerance) chips.push(`${word("riskTolerance", context.riskTolerance)} risk`);
   return chips;
-}
-
-function evidenceOf(article, id) {
-  return stored(article, "evidence")?.items?.find((item) => item.id === id);
 }
 
 // The clipboard API exists only in secure contexts; a page on the local network has none.

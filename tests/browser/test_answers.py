@@ -110,6 +110,28 @@ def test_an_answer_streams_in_and_history_shows_the_same(site: Site, open_page: 
     assert prose(page) == live
 
 
+PLACES = """() => {
+    const body = document.querySelector(".answer [data-slot=body]");
+    const { top } = body.getBoundingClientRect();
+    return [...body.querySelectorAll(":is(h3, h4, h5, p, li, pre, table, hr, blockquote)")]
+        .map((each) => [each.localName, each.textContent.slice(0, 12), Math.round(each.getBoundingClientRect().top - top)]);
+}"""
+
+
+def test_everything_stands_where_it_stands_after_a_reload(site: Site, open_page: Open) -> None:
+    parts = ["# First", "Text.", "## Second", "### Third", "Text.", "---", "## After a rule", "- one\n- two", "> Said.", "```\ncode\n```", "#### Small", "Text."]
+    text = "\n\n".join([*parts, *parts[2:6], *parts[:6], *parts])  # the first group of blocks ends with a rule, the second begins with a heading
+    site.first.play(*say(text, pieces=40))
+    page = open_page(site.url, viewport={"width": 1360, "height": 4000})
+    ask(page, "Where is what?")
+    complete(page)
+    expect(page.locator(".answer .group")).to_have_count(3)
+    live = page.evaluate(PLACES)
+    page.reload()
+    expect(page.locator(".answer .group")).to_have_count(0)
+    assert page.evaluate(PLACES) == live
+
+
 def test_a_reload_in_the_middle_goes_on_without_a_lost_or_doubled_character(site: Site, open_page: Open) -> None:
     expected = "\n\n".join(numbered(30) for _ in range(4))
     reloaded = threading.Event()
@@ -257,6 +279,8 @@ def test_a_second_tab_follows_the_same_answer(site: Site, open_page: Open) -> No
     complete(one)
     complete(two)
     assert text_of(two) == text_of(one) == expected
+    two.locator(".edit summary").last.click()
+    expect(two.locator(".editor textarea").last).to_be_focused()
 
 
 def test_again_and_edit_make_versions_one_can_go_back_to(site: Site, open_page: Open) -> None:

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from urllib.parse import urlencode
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import Site
 from tests.browser.test_answers import answer, ask, complete, prose, say
-from tests.support.fake_provider import CUT, DONE, END, chunk, events, ok, stop
+from tests.support.fake_provider import CUT, DONE, END, chunk, events, ok, stop, whole
 from tests.support.server import Server
 
 Open = Callable[..., Page]
@@ -32,6 +32,93 @@ def test_enter_asks_shift_enter_breaks_the_line_and_composition_is_left_alone(si
     assert site.first.requests[-1].json()["messages"][-1]["content"] == "one\ntwo"
     expect(page.locator("#question")).to_have_value("")
     expect(page.locator("#question")).to_be_focused()
+
+
+def test_a_question_that_is_too_long_is_kept_and_told_and_not_asked(site: Site, open_page: Open) -> None:
+    site.first.play(*say("Yes."))
+    page = open_page(site.url)
+    sent: list[dict] = []
+    page.on("request", lambda request: sent.append(request.post_data_json) if request.url.endswith("/api/chat/stream") else None)
+    question, too_much, send = page.locator("#question"), page.locator("#composer [aria-live]"), page.locator(".send")
+    question.focus()
+    page.keyboard.insert_text("𝄞" * 32_000 + "xy")
+    expect(too_much).to_have_text("2 characters too many: a question has at most 32,000.")
+    expect(question).to_have_accessible_description(re.compile("2 characters too many"))
+    expect(send).to_be_disabled()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Backspace")
+    expect(too_much).to_have_text("1 character too many: a question has at most 32,000.")
+    page.keyboard.press("Backspace")
+    expect(too_much).to_be_empty()
+    expect(send).to_be_enabled()
+    page.keyboard.press("Enter")
+    complete(page)
+    assert [body["message"] for body in sent] == ["𝄞" * 32_000]
+
+
+def test_a_question_that_is_too_long_when_edited_is_told_too(site: Site, open_page: Open) -> None:
+    for text in ("Yes.", "No."):
+        site.first.play(*say(text))
+    page = open_page(site.url)
+    ask(page, "Question")
+    complete(page)
+    editor, too_much, again = (page.locator(f".editor {each}") for each in ("textarea", "[aria-live]", "button"))
+    page.locator(".edit summary").click()
+    expect(editor).to_be_focused()
+    page.keyboard.insert_text("x" * 32_000)
+    expect(too_much).to_have_text("8 characters too many: a question has at most 32,000.")
+    expect(again).to_be_disabled()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Escape")
+    expect(editor).to_be_hidden()
+    page.keyboard.press("Enter")
+    expect(editor).to_be_focused()
+    expect(editor).to_have_value("Question")
+    expect(too_much).to_be_empty()
+    page.keyboard.type(", or not")
+    page.keyboard.press("Enter")
+    expect(page.locator(".question")).to_have_text(["Question, or not"])
+    expect(complete(page).locator("[data-slot=body]")).to_have_text(re.compile("No."))
+
+
+def test_what_was_typed_is_there_after_a_reload_until_it_is_asked(site: Site, open_page: Open) -> None:
+    written = threading.Event()
+    site.first.play(*say("First answer.", hold=written))
+    page = open_page(site.url)
+    question = page.locator("#question")
+    question.fill("A draft")
+    page.reload()
+    expect(question).to_have_value("A draft")
+    question.press("Enter")
+    expect(question).to_have_value("")
+    question.fill("Typed while it answers")
+    expect(page).to_have_url(re.compile(r"/c/\w+$"))
+    written.set()
+    complete(page)
+    conversation = page.url
+    page.goto(site.url)
+    expect(question).to_have_value("")
+    question.fill("Another")
+    page.goto(conversation)
+    expect(question).to_have_value("Typed while it answers")
+    site.first.play(*say("Second answer."))
+    question.press("Enter")
+    expect(page.locator(".question")).to_have_count(2)
+    complete(page)
+    page.reload()
+    expect(page.locator(".question")).to_have_count(2)
+    expect(question).to_have_value("")
+    page.goto(site.url)
+    expect(question).to_have_value("Another")
+
+
+def test_a_browser_that_keeps_nothing_can_ask_all_the_same(site: Site, open_page: Open) -> None:
+    site.first.play(*say("Yes."))
+    page = open_page(site.url)
+    page.add_init_script("Object.defineProperty(window, 'sessionStorage', { get() { throw new DOMException('no', 'SecurityError'); } })")
+    page.reload()
+    ask(page, "Anything?")
+    complete(page)
 
 
 def test_assistant_and_context_travel_with_the_question_and_are_shown(site: Site, open_page: Open) -> None:
@@ -73,6 +160,27 @@ def test_provider_and_model_can_be_chosen_for_a_turn(site: Site, open_page: Open
     page.locator(".acts [data-again] button").click()
     expect(complete(page).locator("[data-slot=body]")).to_have_text(re.compile("From the first."))
     assert "provider" not in sent[1] and "model" not in sent[1]
+
+
+def test_the_line_about_the_providers_is_that_of_now(open_page: Open, tmp_path) -> None:
+    with Site(tmp_path) as own:
+        page = open_page(own.url)
+        line, light = page.locator(".who [data-slot=provider-line]"), page.locator(".who .dot")
+        expect(line).to_have_text("groq ready, openai behind it")
+        own.first.play(whole(401, {"error": {"message": "no", "code": "invalid_api_key"}}))
+        read = threading.Event()
+        own.second.play(*say("From the second.", hold=read))
+        ask(page, "Who answers?")
+        expect(page.locator(".answer .note")).to_be_visible()
+        expect(line).to_have_text("openai ready; groq does not answer now")
+        expect(light).to_have_attribute("data-state", "degraded")
+        read.set()
+        complete(page)
+        own.second.play(whole(401, {"error": {"message": "no", "code": "invalid_api_key"}}))
+        ask(page, "And now?")
+        complete(page, "error")
+        expect(line).to_have_text("No model answers now; groq and openai do not answer now")
+        expect(light).to_have_attribute("data-state", "down")
 
 
 def test_without_scripts_the_model_can_be_chosen_too(site: Site, open_page: Open) -> None:
@@ -261,6 +369,71 @@ def test_a_figure_tells_where_it_is_from_to_pointer_and_keyboard(keyless: Server
     expect(figure).to_have_attribute("aria-describedby", "evidence-card")
     page.locator(".sources summary").click()
     expect(page.locator(".sources li").first).to_be_visible()
+
+
+def test_a_figure_without_a_source_says_so_to_pointer_and_keyboard(site: Site, open_page: Open) -> None:
+    site.first.play(*say("The volatility of AAPL was 45.5 %, and $182 is a target."))
+    page = open_page(site.url)
+    ask(page, "How did AAPL do?")
+    complete(page)
+    card = page.locator("#evidence-card")
+    for _ in range(2):
+        figures = page.locator(".n.open")
+        expect(figures).to_have_text(["45.5 %", "$182"])
+        figures.first.hover()
+        expect(card).to_contain_text("45.5 %")
+        expect(card).to_contain_text("No source for this figure")
+        expect(card).to_contain_text("No figure of the evidence has this value.")
+        page.keyboard.press("Escape")
+        expect(card).to_be_hidden()
+        figures.first.focus()
+        expect(figures.first).to_have_accessible_description(re.compile("No source for this figure"))
+        page.keyboard.press("Tab")
+        expect(figures.nth(1)).to_be_focused()
+        expect(card).to_contain_text("$182")
+        page.reload()
+
+
+def bring(figure: Locator, y: float) -> None:
+    """Scroll the page under a pointer that rests, until the figure's middle is at `y`."""
+    figure.evaluate("""(figure, y) => {
+        const { top, bottom } = figure.getBoundingClientRect();
+        scrollBy({ top: (top + bottom) / 2 - y, behavior: "instant" });
+    }""", y)
+
+
+def test_the_card_opens_only_for_a_pointer_that_moves(keyless: Server, open_page: Open) -> None:
+    page = open_page(keyless.url, viewport={"width": 1360, "height": 500})
+    page.locator(".starters button").nth(1).click()
+    complete(page)
+    figure, card = page.locator(".n[data-evidence]").first, page.locator("#evidence-card")
+    bring(figure, 90)
+    box = figure.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, 200)
+    page.evaluate("""() => document.addEventListener("pointerover", ({ target }) => { document.body.dataset.over = Boolean(target.closest("[data-evidence]")); })""")
+    bring(figure, 200)
+    expect(page.locator("body")).to_have_attribute("data-over", "true")
+    expect(card).to_be_hidden()
+    page.mouse.move(box["x"] + box["width"] / 2 + 1, 200)
+    expect(card).to_be_visible()
+
+
+def test_the_card_never_covers_the_composer(keyless: Server, open_page: Open) -> None:
+    page = open_page(keyless.url, viewport={"width": 1360, "height": 700})
+    page.locator(".starters button").nth(1).click()
+    complete(page)
+    figure, card, dock = page.locator(".n[data-evidence]").last, page.locator("#evidence-card"), page.locator(".dock")
+    edge = dock.bounding_box()["y"]
+    bring(figure, edge - 200)
+    figure.hover()
+    expect(card).to_be_visible()
+    page.evaluate("() => addEventListener('scroll', () => { document.body.dataset.scrolled = Math.round(scrollY); })")
+    for y in (edge - 140, edge - 80, edge - 20, edge + 40):
+        bring(figure, y)
+        page.wait_for_function("() => document.body.dataset.scrolled == Math.round(scrollY)")
+        seen = card.bounding_box() if card.is_visible() else None
+        assert (seen is None) == (y > edge)
+        assert seen is None or seen["y"] + seen["height"] <= edge
 
 
 def test_evidence_a_model_names_is_a_numbered_note_and_never_raw(site: Site, open_page: Open) -> None:

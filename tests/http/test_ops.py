@@ -55,7 +55,7 @@ def test_the_menu_of_providers_says_what_is_open_and_for_how_long(client_with):
         {"name": "groq", "models": ["llama-3"], "state": "closed", "embedded": False},
         {"name": "azure", "models": ["llama-3"], "state": "open", "embedded": False, "reason": "server_error", "retryIn": 4.3},
         {"name": "offline", "models": ["llama-3"], "state": "closed", "embedded": True},
-    ]}
+    ], "line": {"state": "degraded", "text": "groq ready; azure does not answer now"}}
 
 
 @pytest.mark.parametrize(("address", "headers", "status"), [

@@ -78,8 +78,8 @@ def test_the_rule_wraps_each_figure_where_it_stands(pack) -> None:
     rule = text_rule(text, check(text, pack))
     html = rule("135.5 % no. Volatility of AAPL is ") + rule("35.5 %") + rule(" & <b> a target of $182.")
     assert '<span class="n" tabindex="0" data-evidence="AAPL:volatility">35.5 %</span>' in html
-    assert html.endswith(' &amp; &lt;b&gt; a target of <span class="n open" role="mark">$182</span>.')
-    assert html.startswith('<span class="n open" role="mark">135.5 %</span> no.')
+    assert html.endswith(' &amp; &lt;b&gt; a target of <span class="n open" tabindex="0" role="mark">$182</span>.')
+    assert html.startswith('<span class="n open" tabindex="0" role="mark">135.5 %</span> no.')
 
 
 def timed(text: str, pack: EvidencePack, enough: float = 0.0) -> float:

@@ -1,33 +1,54 @@
-// The menu of providers and models. The server drew it; how each provider is now is asked for again when it is opened.
+// Who can answer: the menu of providers and models, and the line at the foot of the rail. The server drew both; how each
+// provider is now is asked for again when the menu is opened, and when a turn has shown it.
+
+import { setText, slot } from "../dom.js";
 
 const FRESH = 5_000;
 
 export class Answerers {
   #select;
-  #asked = 0;
+  #foot;
+  #asked = -Infinity;
 
-  constructor(select) {
+  // `select` is null where there is no choice, and then there is nothing to ask for either.
+  constructor(select, foot) {
     this.#select = select;
-    for (const name of ["pointerenter", "focus"]) select.addEventListener(name, () => this.#refresh());
+    this.#foot = foot;
+    for (const name of ["pointerenter", "focus"]) select?.addEventListener(name, () => performance.now() - this.#asked > FRESH && this.refresh());
   }
 
-  // `provider/model`; a model's name may hold slashes.
+  // Who shall answer: { provider, model }, or nothing for automatic. A model's name may hold slashes.
   get choice() {
-    const { value } = this.#select;
+    const value = this.#select?.value ?? "";
     const slash = value.indexOf("/");
     return value === "" ? {} : { provider: value.slice(0, slash), model: value.slice(slash + 1) };
   }
 
-  async #refresh() {
-    if (Date.now() - this.#asked < FRESH) return;
-    this.#asked = Date.now();
-    const response = await fetch(this.#select.dataset.states).catch(() => null);
-    if (!response?.ok) return; // what the page said when it was loaded stays
-    const { providers } = await response.json();
+  // What one change of the store means here.
+  apply({ type }) {
+    if (["provider_switch", "chat_completed", "error", "reload"].includes(type)) this.refresh();
+  }
+
+  async refresh() {
+    if (!this.#select) return;
+    const asked = (this.#asked = performance.now());
+    const found = await states(this.#select.dataset.states);
+    if (!found || asked !== this.#asked) return; // what was said before stays, or is asked for anew
     for (const group of this.#select.querySelectorAll("optgroup")) {
-      const state = providers.find(({ name }) => name === group.dataset.provider);
+      const state = found.providers.find(({ name }) => name === group.dataset.provider);
       if (state) group.label = `${group.dataset.name}: ${how(state)}`;
     }
+    slot(this.#foot, "provider-light").dataset.state = found.line.state;
+    setText(this.#foot, "provider-line", found.line.text);
+  }
+}
+
+async function states(address) {
+  try {
+    const response = await fetch(address);
+    return response.ok ? await response.json() : null;
+  } catch {
+    return null;
   }
 }
 

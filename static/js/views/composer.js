@@ -1,7 +1,7 @@
 // The composer: one form, whose fields become the body of a request. Enter asks, Shift+Enter is a new line.
 
 import { asks, slot } from "../dom.js";
-import { Answerers } from "./answerers.js";
+import { checkLength } from "./length.js";
 import { Plan } from "./plan.js";
 
 const SEPARATORS = /[\s,;]+/;
@@ -10,24 +10,33 @@ export class Composer {
   #form;
   #ask;
   #symbols;
-  #answerers = null;
+  #answerers;
   #plan;
+  #blocked = false;
+  #draft;
 
   // `ask(message, fields)` returns whether the question was taken.
-  constructor(form, { ask }) {
+  constructor(form, { ask, answerers, draft }) {
     this.#form = form;
     this.#ask = ask;
     this.#symbols = new SymbolChips(form.querySelector("[data-symbols]"));
-    if (form.elements.answerer) this.#answerers = new Answerers(form.elements.answerer);
+    this.#answerers = answerers;
+    this.#draft = draft;
     this.#plan = new Plan(slot(form, "plan"), () => ({ message: this.text.value, ...this.fields }));
-    form.addEventListener("input", () => this.#plan.soon());
+    form.addEventListener("input", () => this.#look());
     this.text.addEventListener("keydown", (event) => this.#key(event));
     form.addEventListener("submit", (event) => this.#submit(event));
     if (!CSS.supports("field-sizing", "content")) this.text.addEventListener("input", () => this.#grow());
+    if (draft.text !== "") this.#write(draft.text);
   }
 
   get text() {
     return this.#form.elements.message;
+  }
+
+  // How many characters a question has.
+  get most() {
+    return Number(this.#form.dataset.most);
   }
 
   // What the request says beside the message.
@@ -35,13 +44,8 @@ export class Composer {
     const { assistantType, timeframe, riskTolerance, workflow } = this.#form.elements;
     const context = { symbols: this.#symbols.values, timeframe: timeframe.value, riskTolerance: riskTolerance.value };
     const given = Object.entries(context).filter(([, value]) => value.length > 0);
-    const fields = { assistantType: assistantType.value, context: Object.fromEntries(given), ...this.answerer };
+    const fields = { assistantType: assistantType.value, context: Object.fromEntries(given), ...this.#answerers.choice };
     return workflow ? { ...fields, workflow: workflow.value } : fields;
-  }
-
-  // Who shall answer: { provider, model }, or nothing for automatic.
-  get answerer() {
-    return this.#answerers?.choice ?? {};
   }
 
   set assistant(id) {
@@ -61,14 +65,33 @@ export class Composer {
   }
 
   set blocked(value) {
-    this.#form.querySelector(".send").disabled = value;
+    this.#blocked = value;
+    this.#paintSend(checkLength(this.text, this.most));
   }
 
   // Put back what could not be asked, unless something else has been typed since.
   restore(message) {
-    if (this.text.value === "") this.text.value = message;
-    this.#grow();
+    this.#write(message);
     this.text.focus();
+  }
+
+  #write(text) {
+    if (this.text.value === "") this.text.value = text;
+    this.#look();
+    this.#grow();
+  }
+
+  // At what is written now.
+  #look() {
+    this.#draft.text = this.text.value;
+    const fits = checkLength(this.text, this.most);
+    this.#paintSend(fits);
+    if (fits) this.#plan.soon();
+    else this.#plan.clear();
+  }
+
+  #paintSend(fits) {
+    this.#form.querySelector(".send").disabled = this.#blocked || !fits;
   }
 
   #key(event) {
@@ -83,7 +106,7 @@ export class Composer {
     const message = this.text.value;
     const directly = event.submitter?.hasAttribute("data-direct") ? { workflow: "off" } : {};
     if (message.trim() === "" || !this.#ask(message, { ...this.fields, ...directly })) return;
-    this.text.value = "";
+    this.text.value = this.#draft.text = "";
     this.#plan.clear();
     this.#grow();
   }

@@ -1,10 +1,13 @@
 // The editor below a question. Opened, one can write at once; Enter asks, Shift+Enter is a new line, Escape leaves it as it was.
 
 import { asks, slot } from "../dom.js";
+import { checkLength } from "./length.js";
 
-export function watchEditors(root) {
+// `most` is how many characters a question has.
+export function watchEditors(root, most) {
   root.addEventListener("toggle", (event) => opened(event.target), true); // it does not bubble
-  root.addEventListener("keydown", (event) => key(event));
+  root.addEventListener("keydown", (event) => key(event, most));
+  root.addEventListener("input", ({ target }) => target.matches("[data-slot=editor]") && look(target, most));
 }
 
 function opened(details) {
@@ -14,7 +17,11 @@ function opened(details) {
   field.setSelectionRange(field.value.length, field.value.length);
 }
 
-function key(event) {
+function look(field, most) {
+  field.form.querySelector("button").disabled = !checkLength(field, most);
+}
+
+function key(event, most) {
   const form = event.target.closest("[data-edit]");
   if (!form) return;
   if (asks(event) && event.target.matches("textarea")) {
@@ -23,6 +30,7 @@ function key(event) {
   } else if (event.key === "Escape" && !event.isComposing) {
     event.stopPropagation(); // else it would stop an answer
     form.reset();
+    look(slot(form, "editor"), most);
     const details = form.closest("details");
     details.open = false;
     details.querySelector("summary").focus();
