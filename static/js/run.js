@@ -94,7 +94,7 @@ export class Run {
     this.#lastByte = Date.now();
     try {
       const response = this.streamId ? await this.#follow(controller.signal) : await this.#post(controller.signal);
-      return await this.#answer(response);
+      return await this.#answer(response, controller.signal);
     } catch (error) {
       if (this.over) return 0;
       if (error instanceof Broken) return this.#failed();
@@ -122,7 +122,7 @@ export class Run {
   #fetch(url, { headers = {}, ...rest }) {
     const accept = { Accept: "text/event-stream, application/json;q=0.5" };
     const request = { ...rest, headers: { ...accept, ...this.#options.headers, ...headers } };
-    return network(this.#options.fetch(url, { ...request, credentials: this.#options.credentials, cache: "no-store" }));
+    return network(this.#options.fetch(url, { ...request, credentials: this.#options.credentials, cache: "no-store" }), rest.signal);
   }
 
   #streamUrl() {
@@ -130,10 +130,10 @@ export class Run {
   }
 
   // What a response means; returns how long to wait before the next connection, if there is to be one.
-  async #answer(response) {
+  async #answer(response, signal) {
     const type = response.headers.get("Content-Type") ?? "";
     if (response.status === 204) return this.#reload("ended");
-    if (response.ok && type.startsWith("text/event-stream")) return this.#read(response);
+    if (response.ok && type.startsWith("text/event-stream")) return this.#read(response, signal);
     if (response.ok) return this.#takeJSON(await json(response));
     const wait = retryAfter(response.headers.get("Retry-After"));
     const body = await json(response);
@@ -144,7 +144,7 @@ export class Run {
     return this.#refused(response.status, body, wait);
   }
 
-  async #read(response) {
+  async #read(response, signal) {
     this.#learnId(response.headers.get("Location"));
     this.#setState("open");
     const parser = new SSEParser({
@@ -153,6 +153,7 @@ export class Run {
     });
     const decoder = new TextDecoder("utf-8", { ignoreBOM: true }); // the parser decides about a BOM
     const reader = response.body.getReader();
+    signal.addEventListener("abort", () => reader.cancel().catch(() => {})); // a browser may leave a read of a whole body pending
     while (!this.over) {
       const { value, done } = await network(reader.read());
       if (done) return this.#failed();
@@ -279,12 +280,17 @@ export class Run {
 class Broken extends Error {}
 
 // Whatever makes the network's promise fail (unreachable, reset, aborted by the watchdog) means one thing here.
-async function network(promise) {
+// So does an abort that a browser does not pass on.
+async function network(promise, signal = null) {
   try {
-    return await promise;
+    return await (signal ? Promise.race([promise, aborted(signal)]) : promise);
   } catch {
     throw new Broken();
   }
+}
+
+function aborted(signal) {
+  return new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason), { once: true }));
 }
 
 async function json(response) {

@@ -112,6 +112,27 @@ test("silence of two heartbeats is a dead connection", async () => {
   assert.equal(requests.length, 2);
 });
 
+for (const [what, deaf] of [
+  ["request", () => new Promise(() => {})],
+  ["body", async (url, { signal, ...rest }) => fetch(url, rest)],
+]) {
+  test(`a browser that does not pass on the end of a silent ${what} holds nobody up`, { timeout: 5_000 }, async () => {
+    let asked = 0;
+    const options = { heartbeatMs: 60, fetch: (...request) => ((asked += 1) === 1 ? deaf(...request) : fetch(...request)) };
+    const { text } = await run(
+      (request, response) => {
+        stream(response);
+        response.write(frame("1-1", started) + frame("1-2", token("a")));
+        if (what === "body" && asked === 1) return undefined; // and never again
+        return response.end(frame("1-3", token("b")) + frame("1-4", completed));
+      },
+      { options },
+    );
+    assert.equal(text, "ab");
+    assert.ok(asked > 1);
+  });
+}
+
 test("comments keep a quiet connection alive", async () => {
   const { requests, text } = await run(
     (request, response) => {
