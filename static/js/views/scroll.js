@@ -7,6 +7,7 @@ const NEAR = 96;
 const GAP = 20; // between the bar and the question
 const MOST_AT_THE_END = 240;
 const A_MOMENT = 1000; // ms; a busy page hears of a scroll late
+const ARRIVING = 3000; // ms
 const SETTLING = 4; // frames
 const SPARE = 32; // so that a dock that becomes lower does not pull the page down
 
@@ -15,7 +16,8 @@ export class Follow {
   #following = false;
   #streaming = false;
   #height = 0;
-  #before = 0; // the height a moment ago
+  #before = 0; // the height one to two moments ago
+  #recent = 0; // and less than one ago
   #since = 0;
   #at = 0;
   #arrivedAt = 0; // where following began
@@ -56,7 +58,7 @@ export class Follow {
   grew(ended = false) {
     const { scrollHeight } = document.scrollingElement;
     const tooMuch = ended && scrollHeight - this.#height > MOST_AT_THE_END;
-    if (performance.now() - this.#since > A_MOMENT) [this.#before, this.#since] = [this.#height, performance.now()];
+    if (performance.now() - this.#since > A_MOMENT) [this.#before, this.#recent, this.#since] = [this.#recent, this.#height, performance.now()];
     this.#height = scrollHeight;
     if (this.#following && !tooMuch) this.#toEnd();
     else this.#show();
@@ -118,7 +120,7 @@ export class Follow {
   // A browser that scrolls smoothly is for a while still under way to the end it knew, and comes back to it when we have
   // gone further: no way up of the reader's, unless they do something else.
   #isArriving() {
-    return this.#following && this.#at > this.#arrivedAt - NEAR && performance.now() - this.#arrived < A_MOMENT;
+    return this.#following && this.#at > this.#arrivedAt - NEAR && performance.now() - this.#arrived < ARRIVING;
   }
 
   #goesElsewhere(up = true) {
@@ -133,7 +135,7 @@ export class Follow {
   // They saw the end as they left: what lies before it is no way back to it.
   #leave() {
     this.#following = false;
-    this.#height = this.#before = document.scrollingElement.scrollHeight;
+    this.#height = this.#before = this.#recent = document.scrollingElement.scrollHeight;
     this.#since = performance.now();
   }
 
